@@ -1,0 +1,52 @@
+package keyvault
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// PlanEnv is the environment variable of the fetch container that holds its [Plan] as JSON.
+const PlanEnv = "TWELVEFOLD_PLAN"
+
+// Plan tells the fetch container which secrets to get and where to put them.
+// It stands in the pod's spec, so it holds names and never a value.
+type Plan struct {
+	Env   []EnvItem  `json:"env,omitempty"`
+	Files []FileItem `json:"files,omitempty"`
+}
+
+// Secret names one secret, at one version or the newest, in one vault.
+type Secret struct {
+	Vault    string `json:"vault"`             // the vault's whole host: shop.vault.azure.net
+	Name     string `json:"secret"`            //
+	Version  string `json:"version,omitempty"` // 32 hex digits; empty is the newest
+	Optional bool   `json:"optional,omitempty"`
+}
+
+// EnvItem is a value of the env file.
+type EnvItem struct {
+	Key string `json:"key"` // the generated name in the env file: K0, K1, …
+	Secret
+	// Name is the longest environment variable that takes the value: its length counts against the limit of execve.
+	// It also stands in messages.
+	EnvName string `json:"name"`
+}
+
+// FileItem is a file below the files directory.
+type FileItem struct {
+	Path string `json:"path"` // relative, no "..", cleaned
+	Secret
+	Mode int32 `json:"mode,omitempty"` // permission bits; 0 means 0444: readers run as another user
+}
+
+// ParsePlan decodes a plan, refusing unknown fields: they would be instructions that this version cannot follow.
+func ParsePlan(text string) (Plan, error) {
+	var p Plan
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return Plan{}, fmt.Errorf("%s: %w", PlanEnv, err)
+	}
+	return p, nil
+}
