@@ -1,0 +1,69 @@
+package podpatch
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+const (
+	initList = iota
+	mainList
+)
+
+var listNames = [...]string{"initContainers", "containers"}
+
+// Container is a container of the pod being edited. It stays valid when containers are inserted before it.
+type Container struct {
+	b           *Builder
+	list, index int
+}
+
+// Get is the container as edited so far. It is for reading, and valid until the next edit of the pod.
+func (c *Container) Get() *corev1.Container {
+	if c.list == initList {
+		return &c.b.pod.Spec.InitContainers[c.index]
+	}
+	return &c.b.pod.Spec.Containers[c.index]
+}
+
+// Name is the container's name.
+func (c *Container) Name() string { return c.Get().Name }
+
+// Init says whether it is an init container or a native sidecar.
+func (c *Container) Init() bool { return c.list == initList }
+
+// Path is the container as messages name it: spec.containers[name="api"].
+func (c *Container) Path() string {
+	return fmt.Sprintf("spec.%s[name=%q]", listNames[c.list], c.Name())
+}
+
+func (c *Container) pointer(field string) string {
+	return fmt.Sprintf("/spec/%s/%d/%s", listNames[c.list], c.index, field)
+}
+
+// InsertEnv puts an environment variable before the i-th.
+func (c *Container) InsertEnv(i int, e corev1.EnvVar) {
+	addItem(c.b, c.pointer("env"), &c.Get().Env, i, e)
+}
+
+// SetEnvValue replaces the literal value of the i-th environment variable, which must have one.
+func (c *Container) SetEnvValue(i int, value string) {
+	env := &c.Get().Env[i]
+	c.b.record("add", c.pointer(fmt.Sprintf("env/%d/value", i)), value)
+	env.Value = value
+}
+
+// SetEnvValueFrom replaces the literal value of the i-th environment variable, which must have one, by a source.
+func (c *Container) SetEnvValueFrom(i int, source *corev1.EnvVarSource) {
+	env := &c.Get().Env[i]
+	c.b.record("remove", c.pointer(fmt.Sprintf("env/%d/value", i)), nil)
+	c.b.record("add", c.pointer(fmt.Sprintf("env/%d/valueFrom", i)), source.DeepCopy())
+	env.Value, env.ValueFrom = "", source
+}
+
+// AddVolumeMount appends a mount.
+func (c *Container) AddVolumeMount(m corev1.VolumeMount) {
+	mounts := &c.Get().VolumeMounts
+	addItem(c.b, c.pointer("volumeMounts"), mounts, len(*mounts), m)
+}

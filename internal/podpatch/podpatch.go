@@ -1,0 +1,138 @@
+// Package podpatch edits a pod and writes the JSON Patch that repeats the edit, in one call. It is the only writer of
+// JSON Patch: a pod is never marshalled and compared, because that drops every field that is newer than our API types
+// (azure-workload-identity#1312, berglas#264).
+//
+// Operations are "add", "replace", and "remove" of a field that our own "add" supersedes. Parents are created first: a
+// patch that does not apply refuses the pod even under failurePolicy Ignore.
+package podpatch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gomodules.xyz/jsonpatch/v2"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/json"
+)
+
+// Builder holds a pod, and the operations that lead from the JSON it was decoded from to what it is now.
+type Builder struct {
+	pod         corev1.Pod
+	hasMetadata bool
+	hasSpec     bool
+	operations  []jsonpatch.Operation
+	lists       [2][]*Container // init, main
+}
+
+// Decode reads a pod, or a pod template: both have metadata and spec. Duplicate keys are refused, for readers disagree
+// on which of them counts.
+func Decode(raw []byte) (*Builder, error) {
+	b := &Builder{}
+	strict, err := json.UnmarshalStrict(raw, &b.pod, json.DisallowDuplicateFields)
+	if err = errors.Join(append(strict, err)...); err != nil {
+		return nil, fmt.Errorf("pod: %w", err)
+	}
+	var parents struct {
+		Metadata *struct{} `json:"metadata"`
+		Spec     *struct {
+			InitContainers []*struct{} `json:"initContainers"`
+			Containers     []*struct{} `json:"containers"`
+		} `json:"spec"`
+	}
+	if err := json.UnmarshalCaseSensitivePreserveInts(raw, &parents); err != nil {
+		return nil, fmt.Errorf("pod: %w", err)
+	}
+	b.hasMetadata, b.hasSpec = parents.Metadata != nil, parents.Spec != nil
+	if b.hasSpec && slices.Contains(append(parents.Spec.InitContainers, parents.Spec.Containers...), nil) {
+		return nil, errors.New("pod: a container is null")
+	}
+	for i := range b.pod.Spec.InitContainers {
+		b.lists[initList] = append(b.lists[initList], &Container{b: b, list: initList, index: i})
+	}
+	for i := range b.pod.Spec.Containers {
+		b.lists[mainList] = append(b.lists[mainList], &Container{b: b, list: mainList, index: i})
+	}
+	return b, nil
+}
+
+// Pod is the pod as edited so far. It is for reading.
+func (b *Builder) Pod() *corev1.Pod { return &b.pod }
+
+// Operations are the edits so far.
+func (b *Builder) Operations() []jsonpatch.Operation { return b.operations }
+
+func (b *Builder) record(operation, path string, value any) {
+	b.operations = append(b.operations, jsonpatch.Operation{Operation: operation, Path: path, Value: value})
+}
+
+// SetAnnotation sets an annotation; nothing is recorded if it has the value already.
+func (b *Builder) SetAnnotation(key, value string) {
+	if old, found := b.pod.Annotations[key]; found && old == value {
+		return
+	}
+	if !b.hasMetadata {
+		b.record("add", "/metadata", struct{}{})
+		b.hasMetadata = true
+	}
+	if len(b.pod.Annotations) == 0 {
+		b.pod.Annotations = map[string]string{}
+		b.record("add", "/metadata/annotations", map[string]string{key: value})
+	} else {
+		b.record("add", "/metadata/annotations/"+escape(key), value)
+	}
+	b.pod.Annotations[key] = value
+}
+
+// AddVolume appends a volume.
+func (b *Builder) AddVolume(v corev1.Volume) {
+	b.needSpec()
+	addItem(b, "/spec/volumes", &b.pod.Spec.Volumes, len(b.pod.Spec.Volumes), v)
+}
+
+// InsertInitContainer puts an init container before the i-th; i may be their number.
+func (b *Builder) InsertInitContainer(i int, c corev1.Container) {
+	b.needSpec()
+	addItem(b, "/spec/initContainers", &b.pod.Spec.InitContainers, i, c)
+	b.lists[initList] = slices.Insert(b.lists[initList], i, &Container{b: b, list: initList})
+	for i, c := range b.lists[initList] {
+		c.index = i
+	}
+}
+
+func (b *Builder) needSpec() {
+	if !b.hasSpec {
+		b.record("add", "/spec", struct{}{})
+		b.hasSpec = true
+	}
+}
+
+// InitContainers are the init containers, native sidecars among them, in order.
+func (b *Builder) InitContainers() []*Container { return slices.Clone(b.lists[initList]) }
+
+// Containers are the main containers, in order.
+func (b *Builder) Containers() []*Container { return slices.Clone(b.lists[mainList]) }
+
+// AllContainers are the init containers and then the main ones.
+func (b *Builder) AllContainers() []*Container { return append(b.InitContainers(), b.Containers()...) }
+
+// addItem inserts into a list. The first item brings the list with it: the JSON may have none, null or [].
+// What is recorded is a copy, since later edits may reach into the item.
+func addItem[T any, P interface {
+	*T
+	DeepCopy() *T
+}](b *Builder, path string, list *[]T, i int, item T) {
+	recorded := *P(&item).DeepCopy()
+	if len(*list) == 0 {
+		b.record("add", path, []T{recorded})
+	} else {
+		b.record("add", fmt.Sprintf("%s/%d", path, i), recorded)
+	}
+	*list = slices.Insert(*list, i, item)
+}
+
+// escape writes a key as a JSON Pointer token (RFC 6901).
+func escape(key string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}

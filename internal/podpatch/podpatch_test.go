@@ -1,0 +1,157 @@
+package podpatch_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/podpatch"
+)
+
+// edits are every edit there is, in an order in which each could disturb the next.
+func edits(b *podpatch.Builder) {
+	first := b.AllContainers()
+	b.SetAnnotation("a/b~c", "1")
+	b.SetAnnotation("d", "2")
+	b.InsertInitContainer(0, corev1.Container{Name: "fetch", Env: []corev1.EnvVar{{Name: "PLAN", Value: "{}"}, {Name: "X"}}})
+	b.InsertInitContainer(len(b.InitContainers()), corev1.Container{Name: "tail"})
+	b.AddVolume(corev1.Volume{Name: "env"})
+	b.AddVolume(corev1.Volume{Name: "files"})
+	fetch := b.InitContainers()[0]
+	fetch.InsertEnv(0, corev1.EnvVar{Name: "FIRST", Value: "1"})
+	fetch.SetEnvValue(1, `{"env":[]}`)
+	for _, c := range first {
+		for i, e := range c.Get().Env {
+			if e.Value == "replace" {
+				c.SetEnvValueFrom(i, &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{VolumeName: "env", Path: "env", Key: "K0"}})
+			}
+			if e.Value == "set" {
+				c.SetEnvValue(i, "")
+			}
+		}
+		c.InsertEnv(0, corev1.EnvVar{Name: "HELPER", Value: "replace"})
+		c.SetEnvValueFrom(0, &corev1.EnvVarSource{})
+		c.AddVolumeMount(corev1.VolumeMount{Name: "files", MountPath: "/a"})
+		c.AddVolumeMount(corev1.VolumeMount{Name: "env", MountPath: "/b"})
+	}
+}
+
+var pods = []string{
+	`{}`,
+	`{"metadata":null,"spec":null}`,
+	`{"metadata":{"annotations":null},"spec":{"containers":null,"initContainers":[],"volumes":null}}`,
+	`{"metadata":{"annotations":{"d":"old","new":"kept"},"unknown":1},"spec":{"containers":[{"name":"a","env":null},{"name":"b","env":[]}]}}`,
+	`{"spec":{"future":{"x":[1.0,2e3]},"containers":[{"name":"a","future":true,
+	  "env":[{"name":"A","value":"replace","future":1},{"name":"B","value":"set","future":2},{"name":"C","valueFrom":{"fieldRef":{"fieldPath":"x"},"future":3}}],
+	  "volumeMounts":[{"name":"v","mountPath":"/v","future":4}],"livenessProbe":{"grpc":{"port":1},"future":5}}],
+	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6},{}],"volumes":[{"name":"v","future":{"y":null}}]}}`,
+}
+
+func TestPatchRepeatsTheEdit(t *testing.T) {
+	for _, raw := range pods {
+		checkPatchRepeatsTheEdit(t, []byte(raw))
+	}
+}
+
+func checkPatchRepeatsTheEdit(t *testing.T, raw []byte) {
+	t.Helper()
+	b, err := podpatch.Decode(raw)
+	if err != nil {
+		t.Fatalf("%s: %v", raw, err)
+	}
+	edits(b)
+	patched := apply(t, raw, b)
+	again, err := podpatch.Decode(patched)
+	if err != nil {
+		t.Fatalf("%s: %v", patched, err)
+	}
+	if diff := cmp.Diff(normal(t, b.Pod()), normal(t, again.Pod())); diff != "" {
+		t.Errorf("%s: the patched JSON is not the edited pod (-edited +patched):\n%s", raw, diff)
+	}
+}
+
+// normal reads the pod back, so that empty and absent lists are the same.
+func normal(t *testing.T, pod *corev1.Pod) (value any) {
+	t.Helper()
+	data, err := json.Marshal(pod)
+	if err == nil {
+		err = json.Unmarshal(data, &value)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func apply(t *testing.T, raw []byte, b *podpatch.Builder) []byte {
+	t.Helper()
+	operations, err := json.Marshal(b.Operations())
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := jsonpatch.DecodePatch(operations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patched, err := patch.Apply(raw)
+	if err != nil {
+		t.Fatalf("%s does not apply to %s: %v", operations, raw, err)
+	}
+	return patched
+}
+
+// Every value of the original that no edit replaces must be in the result, unknown fields included.
+func TestUnknownFieldsSurvive(t *testing.T) {
+	raw := pods[len(pods)-1]
+	b, err := podpatch.Decode([]byte(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edits(b)
+	var got any
+	if err := json.Unmarshal(apply(t, []byte(raw), b), &got); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[any]int{}
+	count(got, counts)
+	if counts["future"] != 9 || counts["y"] != 1 {
+		t.Errorf("unknown fields were lost: %d of 9 are left: %v", counts["future"], got)
+	}
+}
+
+func count(v any, counts map[any]int) {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, item := range v {
+			counts[key]++
+			count(item, counts)
+		}
+	case []any:
+		for _, item := range v {
+			count(item, counts)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for _, raw := range []string{``, `[]`, `{"spec":{"containers":{}}}`, `{"spec":{"containers":[]},"spec":{}}`, `{"spec":`, `{"spec":{"containers":[null]}}`} {
+		if _, err := podpatch.Decode([]byte(raw)); err == nil {
+			t.Errorf("%q was accepted", raw)
+		}
+	}
+}
+
+func FuzzPatchRepeatsTheEdit(f *testing.F) {
+	for _, raw := range pods {
+		f.Add([]byte(raw))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if _, err := podpatch.Decode(raw); err != nil {
+			t.Skip() // not a pod
+		}
+		checkPatchRepeatsTheEdit(t, raw)
+	})
+}

@@ -1,0 +1,182 @@
+package policy
+
+import (
+	"encoding/json"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// APIVersion and Kind identify a policy document.
+const (
+	APIVersion = "twelvefold.dev/v1alpha1"
+	Kind       = "Policy"
+	// Key is the key of the policy ConfigMap that holds the document.
+	Key = "policy.yaml"
+)
+
+// Document is a policy as people write it. [Parse] reads it, [Policy] is what takes effect.
+type Document struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Spec       Spec   `yaml:"spec"`
+}
+
+// Spec is the policy: what namespaces override, and what holds for all.
+type Spec struct {
+	Settings         `yaml:",inline"`
+	Namespaces       []NamespaceSettings `yaml:"namespaces"`
+	IgnoreContainers []string            `yaml:"ignoreContainers"` // replaces the default list
+	AllowedRequester []string            `yaml:"allowedRequesters"`
+	Exemptions       []Exemption         `yaml:"exemptions"`
+	KeyVault         KeyVault            `yaml:"keyVault"`
+	Metrics          Metrics             `yaml:"metrics"`
+	Logs             Logs                `yaml:"logs"`
+	CustomRules      []CustomRule        `yaml:"customRules"`
+	Tests            []Test              `yaml:"tests"`
+}
+
+// Settings set levels. Precedence: rules, then factors, then the profile.
+type Settings struct {
+	Profile *Profile               `yaml:"profile"`
+	Factors map[Factor]Level       `yaml:"factors"`
+	Rules   map[string]RuleSetting `yaml:"rules"`
+}
+
+// RuleSetting changes one rule. An absent level leaves the rule's own.
+type RuleSetting struct {
+	Level  *Level    `yaml:"level"`
+	Params yaml.Node `yaml:"params"`
+}
+
+// NamespaceSettings hold for the namespaces that match; of several, the first wins.
+type NamespaceSettings struct {
+	Match       NamespaceMatch `yaml:"match"`
+	Environment string         `yaml:"environment"` // production makes debug-in-production deny
+	Settings    `yaml:",inline"`
+}
+
+// NamespaceMatch selects namespaces: one of the names (globs), and all of the labels. An empty part matches all.
+type NamespaceMatch struct {
+	Names  []string          `yaml:"names"`
+	Labels map[string]string `yaml:"labels"`
+}
+
+// Exemption lifts rules for a workload or a container, until it expires.
+type Exemption struct {
+	ID        string   `yaml:"id"`
+	Rules     []string `yaml:"rules"`
+	Namespace string   `yaml:"namespace"` // glob; empty is all
+	Workload  string   `yaml:"workload"`  // glob of Kind/name; empty is all
+	Container string   `yaml:"container"` // glob; empty is all
+	Reason    string   `yaml:"reason"`
+	Owner     string   `yaml:"owner"`
+	Expires   Date     `yaml:"expires"` // the last day on which it holds, UTC
+}
+
+// Date is a day in UTC: 2027-03-31.
+type Date struct{ time.Time }
+
+// KeyVault says which vaults there are, who may use them, and how secrets are delivered.
+type KeyVault struct {
+	Cloud         string            `yaml:"cloud"`         // public (default), china, usgov
+	DNSSuffixes   []string          `yaml:"dnsSuffixes"`   // allowed in addition to the clouds' own
+	AuthorityHost string            `yaml:"authorityHost"` // Entra ID's URL, where it isn't the cloud's own
+	Proxy         string            `yaml:"proxy"`         // HTTPS proxy of the agent: http://host:port
+	TrustedCA     string            `yaml:"trustedCA"`     // PEM, trusted by the agent in addition to the system's
+	Identity      Identity          `yaml:"identity"`
+	Vaults        []Vault           `yaml:"vaults"` // empty: any vault under the allowed suffixes
+	Bindings      []Binding         `yaml:"bindings"`
+	Verify        *Level            `yaml:"verify"` // off, warn (default), deny
+	Rotation      string            `yaml:"rotation"`
+	Akv2k8s       map[string]string `yaml:"akv2k8s"` // AzureKeyVaultSecret name to reference
+}
+
+// Identity is how the agent signs in. Client and tenant are used where the service account names none.
+type Identity struct {
+	Kind     string `yaml:"kind"` // workload (default), managed, service-principal
+	ClientID string `yaml:"clientID"`
+	TenantID string `yaml:"tenantID"`
+}
+
+// Vault gives namespaces the use of a vault.
+type Vault struct {
+	Name       string   `yaml:"name"`       // a vault name of the cloud, or a whole host
+	Namespaces []string `yaml:"namespaces"` // globs
+	Owner      string   `yaml:"owner"`      // whom a refused namespace should ask
+}
+
+// Binding injects secrets into the pods that match, without a word in their specs.
+type Binding struct {
+	Match PodMatch                 `yaml:"match"`
+	Vault string                   `yaml:"vault"`
+	Env   map[string]BindingSecret `yaml:"env"`
+	Files map[string]BindingSecret `yaml:"files"`
+}
+
+// PodMatch selects pods: in one of the namespaces (globs), with all of the labels.
+type PodMatch struct {
+	Namespaces []string          `yaml:"namespaces"`
+	Labels     map[string]string `yaml:"labels"`
+}
+
+// BindingSecret is a reference: NAME[/VERSION] or a full one, as a string or as {secret: …, optional: true}.
+type BindingSecret struct {
+	Secret   string `yaml:"secret"`
+	Optional bool   `yaml:"optional"`
+}
+
+// Metrics says who scrapes and which exporters there are.
+type Metrics struct {
+	Consumers []string   `yaml:"consumers"` // default: prometheus
+	Registry  string     `yaml:"registry"`  // mirror of the exporters' images: contoso.azurecr.io/mirror
+	Exporters []Exporter `yaml:"exporters"` // add to the built-in ones, or replace one by name
+	Profiles  []string   `yaml:"profiles"`  // framework profiles that are on: spring-boot, …
+}
+
+// Exporter is a metrics exporter for an image that has no endpoint of its own.
+type Exporter struct {
+	Name        string            `yaml:"name"`
+	Match       []string          `yaml:"match"` // last path segment of the app's image, without vendor: redis
+	Image       string            `yaml:"image"`
+	Port        int32             `yaml:"port"`
+	PortFlag    string            `yaml:"portFlag"` // the flag that moves the port; $(ADDRESS) stands for :PORT
+	Args        []string          `yaml:"args"`
+	Env         map[string]string `yaml:"env"`
+	Credentials map[string]string `yaml:"credentials"` // exporter's env name: the app's env name, whose valueFrom is copied
+	User        int64             `yaml:"user"`        // numeric; default 65534
+}
+
+// Logs says how far repair goes.
+type Logs struct {
+	Mode       string            `yaml:"mode"`    // off, audit, warn (default), repair, deny
+	Signals    map[string]string `yaml:"signals"` // per signal
+	Collectors []string          `yaml:"collectors"`
+}
+
+// CustomRule is a rule in CEL.
+type CustomRule struct {
+	ID         string `yaml:"id"`
+	Factor     Factor `yaml:"factor"`
+	Level      Level  `yaml:"level"`
+	Expression string `yaml:"expression"`
+	Message    string `yaml:"message"`
+	Fix        string `yaml:"fix"`
+}
+
+// Test is a sample that the policy must judge as expected; a policy that fails its own tests takes no effect.
+type Test struct {
+	Name      string      `yaml:"name"`
+	Namespace string      `yaml:"namespace"`
+	Pod       JSON        `yaml:"pod"`
+	Expect    Expectation `yaml:"expect"`
+}
+
+// Expectation lists the rules that must be found at each level. An absent level must have no finding, but audit.
+type Expectation struct {
+	Deny []string `yaml:"deny"`
+	Warn []string `yaml:"warn"`
+}
+
+// JSON is a YAML value kept as JSON.
+type JSON json.RawMessage

@@ -1,0 +1,141 @@
+package policy
+
+import (
+	"path"
+	"time"
+)
+
+// ProfileLabel is the namespace label that may raise the level the policy sets, never lower it.
+const ProfileLabel = "twelvefold.dev/profile"
+
+// Effective is a policy seen from one namespace.
+type Effective struct {
+	policy    *Policy
+	namespace string
+	settings  []Settings // from the most specific one
+	params    map[string]any
+	raise     Profile
+
+	Environment string // production, or whatever the policy calls it
+}
+
+// For is the policy as it holds for a namespace.
+func (p *Policy) For(namespace string, labels map[string]string) *Effective {
+	e := &Effective{policy: p, namespace: namespace, params: p.params, settings: []Settings{p.doc.Spec.Settings}}
+	for i, ns := range p.doc.Spec.Namespaces {
+		if ns.Match.matches(namespace, labels) {
+			e.Environment = ns.Environment
+			e.params = p.ns[i]
+			e.settings = []Settings{ns.Settings, p.doc.Spec.Settings}
+			break
+		}
+	}
+	if raise, err := ParseProfile(labels[ProfileLabel]); err == nil {
+		e.raise = raise
+	}
+	return e
+}
+
+// Hash identifies the policy.
+func (e *Effective) Hash() string { return e.policy.hash }
+
+// Spec is the policy's document.
+func (e *Effective) Spec() *Spec { return &e.policy.doc.Spec }
+
+// Namespace is the namespace that this is the policy of.
+func (e *Effective) Namespace() string { return e.namespace }
+
+// AllowedRequesters are user names (globs) that count as controllers.
+func (e *Effective) AllowedRequesters() []string { return e.policy.doc.Spec.AllowedRequester }
+
+// Ignored says whether a container is none of the team's.
+func (e *Effective) Ignored(container string) bool {
+	ignored := e.policy.doc.Spec.IgnoreContainers
+	if ignored == nil {
+		ignored = DefaultIgnoredContainers
+	}
+	return matchesAny(ignored, container) || matchesAny(DefaultIgnoredContainers[len(DefaultIgnoredContainers)-1:], container)
+}
+
+// Level is what a finding of a rule does here. A finding may have levels of its own, instead of the rule's: those hold
+// unless the policy names the rule. highest bounds the result whatever the policy says.
+func (e *Effective) Level(rule RuleInfo, own *Levels, highest Level) Level {
+	levels := rule.Levels
+	if own != nil {
+		levels = *own
+	}
+	level := min(e.level(rule, levels), highest)
+	level = max(level, min(e.raise.of(levels), highest))
+	return min(level, e.policy.cap)
+}
+
+func (e *Effective) level(rule RuleInfo, levels Levels) Level {
+	for _, s := range e.settings {
+		if set := s.Rules[rule.ID]; set.Level != nil {
+			return *set.Level
+		}
+		if level, set := s.Factors[rule.Factor]; set {
+			return level
+		}
+		if s.Profile != nil {
+			return s.Profile.of(levels)
+		}
+	}
+	return ProfileBaseline.of(levels)
+}
+
+// Params are a rule's parameters: of the type of its defaults.
+func (e *Effective) Params(rule RuleInfo) any {
+	if p, ok := e.params[rule.ID]; ok {
+		return p
+	}
+	return rule.Params
+}
+
+// Exempt is the exemption that covers a finding, or nil.
+func (e *Effective) Exempt(f Finding, workload Workload, now time.Time) *Exemption {
+	for i := range e.policy.doc.Spec.Exemptions {
+		x := &e.policy.doc.Spec.Exemptions[i]
+		if !x.expired(now) && matchesAny(x.Rules, f.Rule) && globOrAll(x.Namespace, e.namespace) &&
+			globOrAll(x.Workload, workload.String()) && globOrAll(x.Container, f.Container) {
+			return x
+		}
+	}
+	return nil
+}
+
+func (x Exemption) expired(now time.Time) bool {
+	return !now.Before(x.Expires.AddDate(0, 0, 1))
+}
+
+func (m NamespaceMatch) matches(name string, labels map[string]string) bool {
+	if len(m.Names) > 0 && !matchesAny(m.Names, name) {
+		return false
+	}
+	return hasAll(labels, m.Labels)
+}
+
+// Matches says whether a pod of a namespace is selected.
+func (m PodMatch) Matches(namespace string, labels map[string]string) bool {
+	if len(m.Namespaces) > 0 && !matchesAny(m.Namespaces, namespace) {
+		return false
+	}
+	return hasAll(labels, m.Labels)
+}
+
+// Allows says whether a namespace may use the vault.
+func (v Vault) Allows(namespace string) bool { return matchesAny(v.Namespaces, namespace) }
+
+func hasAll(labels, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+func globOrAll(glob, name string) bool {
+	ok, _ := path.Match(glob, name)
+	return glob == "" || glob == "*" || ok
+}

@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Finding is one violation of one rule at one place. Its texts never hold a secret's value.
+type Finding struct {
+	Rule    string `json:"rule"`
+	Factor  Factor `json:"factor"`
+	Level   Level  `json:"level"`
+	Path    string `json:"path"`    // the field: spec.containers[name="api"].image
+	Message string `json:"message"` // what was seen
+	Fix     string `json:"fix"`     // what to write instead, ready to copy where that can be
+
+	// Container is the container that it is about, if it is about one; exemptions can name it.
+	Container string `json:"-"`
+}
+
+// String is the finding as people read it, on one line or, where the fix is a snippet, on two.
+func (f Finding) String() string {
+	return fmt.Sprintf("%s/%s %s: %s", f.Factor, f.Rule, f.Path, f.body())
+}
+
+// Cause is the finding without its path, for a list that prints the path itself.
+func (f Finding) Cause() string {
+	return fmt.Sprintf("%s/%s: %s", f.Factor, f.Rule, f.body())
+}
+
+func (f Finding) body() string {
+	return fmt.Sprintf("%s; %s (twelvefold explain %s)", f.Message, f.Fix, f.Rule)
+}
+
+const (
+	warningGoal = 120 // what the Kubernetes documentation asks for
+	warningMax  = 256 // what the API server leaves uncut
+)
+
+// Warning is the finding on one line that the API server delivers: no control characters, 256 runes at most,
+// 120 where leaving the fix to `twelvefold explain` makes that possible.
+func (f Finding) Warning() string {
+	full := OneLine(f.String())
+	if len([]rune(full)) <= warningGoal {
+		return full
+	}
+	short := OneLine(fmt.Sprintf("%s/%s %s: %s (twelvefold explain %s)", f.Factor, f.Rule, f.Path, f.Message, f.Rule))
+	if r := []rune(short); len(r) > warningMax {
+		return string(r[:warningMax-1]) + "…"
+	}
+	return short
+}
+
+// OneLine folds white space and control characters to single blanks: the API server drops a warning that has any
+// (apimachinery's net.NewWarningHeader).
+func OneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || (0x80 <= r && r < 0xa0) }), " ")
+}

@@ -1,0 +1,205 @@
+package policy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxSize is the largest document that is read, in bytes.
+const MaxSize = 512 << 10
+
+// Catalogue is what a policy must know of the rules that it sets.
+type Catalogue interface {
+	Lookup(id string) (RuleInfo, bool)
+}
+
+// RuleInfo is the part of a rule that policies configure.
+type RuleInfo struct {
+	ID     string
+	Factor Factor
+	Levels Levels
+	Params any // the default parameters, a struct with yaml tags; nil if the rule takes none
+}
+
+// Parse reads a policy: the bare document, or a ConfigMap that holds it under [Key]. Every mistake is reported, with
+// its line where it has one.
+func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
+	defer func() {
+		if r := recover(); r != nil { // yaml.v3 has panicked on hostile input before
+			p, err = nil, fmt.Errorf("policy: unreadable YAML: %v", r)
+		}
+	}()
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("policy: %d bytes; at most %d", len(data), MaxSize)
+	}
+	root, err := onlyDocument(data)
+	if err != nil {
+		return nil, err
+	}
+	if scalarAt(root, "kind") == "ConfigMap" {
+		text, found := lookup(root, "data", Key)
+		if !found {
+			return nil, fmt.Errorf("policy: the ConfigMap has no key %q", Key)
+		}
+		return Parse([]byte(text.Value), rules)
+	}
+	var doc Document
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&doc); err != nil {
+		return nil, readable(err)
+	}
+	sum := sha256.Sum256(data)
+	p = &Policy{doc: doc, root: root, rules: rules, hash: hex.EncodeToString(sum[:6]), cap: Deny}
+	if err := p.compile(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func onlyDocument(data []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var node, next yaml.Node
+	if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
+		return nil, errors.New("policy: the document is empty")
+	} else if err != nil {
+		return nil, readable(err)
+	}
+	if err := decoder.Decode(&next); !errors.Is(err, io.EOF) {
+		return nil, errors.New("policy: more than one YAML document")
+	}
+	if len(node.Content) != 1 || node.Content[0].Kind != yaml.MappingNode {
+		return nil, errors.New("policy: the document is empty or not a mapping")
+	}
+	return node.Content[0], nil
+}
+
+var unknownField = regexp.MustCompile(`field (.+) not found in type \S+`)
+
+// readable turns yaml.v3's errors into ours: one line each, without Go's type names.
+func readable(err error) error {
+	var mistakes *yaml.TypeError
+	if !errors.As(err, &mistakes) {
+		return fmt.Errorf("policy: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	joined := make([]error, len(mistakes.Errors))
+	for i, text := range mistakes.Errors {
+		joined[i] = fmt.Errorf("policy: %s", unknownField.ReplaceAllString(text, `unknown field "$1"`))
+	}
+	return errors.Join(joined...)
+}
+
+// lineError is an error of an UnmarshalYAML method, in the form that yaml.v3 collects.
+func lineError(n *yaml.Node, err error) error {
+	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", n.Line, err)}}
+}
+
+// lookup finds the value under a path of mapping keys.
+func lookup(n *yaml.Node, path ...string) (*yaml.Node, bool) {
+	for _, key := range path {
+		_, value := entry(n, key)
+		if value == nil {
+			return nil, false
+		}
+		n = value
+	}
+	return n, true
+}
+
+func entry(n *yaml.Node, key string) (k, v *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		return nil, nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i], n.Content[i+1]
+		}
+	}
+	return nil, nil
+}
+
+func scalarAt(n *yaml.Node, path ...string) string {
+	if v, ok := lookup(n, path...); ok {
+		return v.Value
+	}
+	return ""
+}
+
+// UnmarshalYAML reads a date.
+func (d *Date) UnmarshalYAML(n *yaml.Node) error {
+	t, err := time.Parse(time.DateOnly, n.Value)
+	if err != nil {
+		return lineError(n, fmt.Errorf("%q is not a date like 2027-03-31", n.Value))
+	}
+	d.Time = t
+	return nil
+}
+
+// UnmarshalYAML reads a reference as a string or as a mapping.
+func (s *BindingSecret) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode {
+		s.Secret = n.Value
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return lineError(n, errors.New("want a reference, or {secret: …, optional: true}"))
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		var err error
+		switch key := n.Content[i]; key.Value {
+		case "secret":
+			err = n.Content[i+1].Decode(&s.Secret)
+		case "optional":
+			err = n.Content[i+1].Decode(&s.Optional)
+		default:
+			err = lineError(key, fmt.Errorf("unknown field %q", key.Value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UnmarshalYAML keeps any value as JSON.
+func (j *JSON) UnmarshalYAML(n *yaml.Node) error {
+	var v any
+	if err := n.Decode(&v); err != nil {
+		return err
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return lineError(n, err)
+	}
+	*j = data
+	return nil
+}
+
+// decodeParams reads a rule's parameters over its defaults, strictly.
+func decodeParams(n *yaml.Node, into any) error {
+	text, err := yaml.Marshal(n)
+	if err != nil {
+		return err
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(into); err != nil {
+		var mistakes *yaml.TypeError
+		if errors.As(err, &mistakes) { // their lines count from the parameters
+			text := strings.Join(mistakes.Errors, "; ")
+			return errors.New(unknownField.ReplaceAllString(regexp.MustCompile(`line \d+: `).ReplaceAllString(text, ""), `unknown field "$1"`))
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+// Package policy is the configuration of Twelvefold: the document, its strict reading, and what it means for one
+// namespace. It also holds the words that rules and mutators share: levels, factors, facts, findings.
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"reflect"
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// DefaultIgnoredContainers are sidecars that a mesh or we inject: not their team's to mend.
+var DefaultIgnoredContainers = []string{"istio-proxy", "istio-init", "istio-validation", "linkerd-proxy", "linkerd-init",
+	"linkerd-network-validator", "daprd", "twelvefold-*"}
+
+// Policy is a document that passed every check. It is immutable.
+type Policy struct {
+	doc    Document
+	root   *yaml.Node
+	rules  Catalogue
+	hash   string
+	cap    Level
+	params map[string]any            // by rule
+	ns     []map[string]any          // the same, for each of doc.Spec.Namespaces
+}
+
+// Default is the built-in policy: profile baseline and nothing else.
+func Default(rules Catalogue) *Policy {
+	p, err := Parse([]byte("apiVersion: "+APIVersion+"\nkind: "+Kind+"\nspec: {profile: baseline}\n"), rules)
+	if err != nil {
+		panic(err) // a constant
+	}
+	p.hash = "default"
+	return p
+}
+
+// CappedAtWarn is the policy with every denial turned into a warning: for a cluster where nobody has chosen to deny.
+func (p *Policy) CappedAtWarn() *Policy {
+	c := *p
+	c.cap = Warn
+	return &c
+}
+
+// Hash identifies the document: 12 hex digits.
+func (p *Policy) Hash() string { return p.hash }
+
+// Spec is the document's own text, as read.
+func (p *Policy) Spec() Spec { return p.doc.Spec }
+
+// Warnings are what is wrong with a policy that is valid all the same.
+func (p *Policy) Warnings(now time.Time) []string {
+	var warnings []string
+	for i, e := range p.doc.Spec.Exemptions {
+		if e.expired(now) {
+			warnings = append(warnings, fmt.Sprintf("spec.exemptions[%d] of %s expired on %s and has no effect", i, e.Owner, e.Expires.Format(time.DateOnly)))
+		}
+	}
+	if n := len(p.doc.Spec.CustomRules); n > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.customRules: this version reads the %d rules, but does not evaluate them", n))
+	}
+	return warnings
+}
+
+func (p *Policy) compile() error {
+	var errs []error
+	fail := func(where *yaml.Node, format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		if where != nil {
+			text = fmt.Sprintf("line %d: %s", where.Line, text)
+		}
+		errs = append(errs, errors.New("policy: "+text))
+	}
+	spec := p.doc.Spec
+	if p.doc.APIVersion != APIVersion {
+		fail(nil, "apiVersion is %q; this version reads %s", p.doc.APIVersion, APIVersion)
+	}
+	if p.doc.Kind != Kind {
+		fail(nil, "kind is %q; want %s", p.doc.Kind, Kind)
+	}
+
+	node, _ := lookup(p.root, "spec")
+	p.params = p.compileParams(spec.Rules, node, nil, fail)
+	for i, ns := range spec.Namespaces {
+		item := element(node, "namespaces", i)
+		p.ns = append(p.ns, p.compileParams(ns.Rules, item, p.params, fail))
+		checkGlobs(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
+	}
+	ids := map[string]bool{}
+	for i, e := range spec.Exemptions {
+		item := element(node, "exemptions", i)
+		p.checkExemption(fmt.Sprintf("spec.exemptions[%d]", i), e, item, fail)
+		if e.ID != "" && ids[e.ID] {
+			fail(item, "spec.exemptions[%d]: the id %q is given twice", i, e.ID)
+		}
+		ids[e.ID] = true
+	}
+	ids = map[string]bool{}
+	for i, r := range spec.CustomRules {
+		item := element(node, "customRules", i)
+		for _, missing := range missingFields("id", r.ID, "factor", string(r.Factor), "expression", r.Expression, "message", r.Message) {
+			fail(item, "spec.customRules[%d]: %s is missing", i, missing)
+		}
+		if _, builtIn := p.rules.Lookup(r.ID); builtIn || ids[r.ID] {
+			fail(item, "spec.customRules[%d]: the id %q is given twice", i, r.ID)
+		}
+		ids[r.ID] = true
+	}
+	p.checkAreas(node, fail)
+	return errors.Join(errs...)
+}
+
+type failFunc func(where *yaml.Node, format string, args ...any)
+
+// compileParams gives each rule that is set its parameters: the base's or its own default, overlaid by the document's.
+func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node, base map[string]any, fail failFunc) map[string]any {
+	params := maps.Clone(base)
+	if params == nil {
+		params = map[string]any{}
+	}
+	for _, id := range slices.Sorted(maps.Keys(settings)) {
+		setting := settings[id]
+		var where *yaml.Node
+		if rules, ok := lookup(node, "rules"); ok {
+			where, _ = entry(rules, id)
+		}
+		info, known := p.rules.Lookup(id)
+		switch {
+		case !known:
+			fail(where, "unknown rule %q (twelvefold explain lists the rules)", id)
+		case setting.Params.IsZero():
+		case info.Params == nil:
+			fail(where, "rule %s takes no params", id)
+		default:
+			value := reflect.New(reflect.TypeOf(info.Params))
+			value.Elem().Set(reflect.ValueOf(cmp.Or(params[id], info.Params)))
+			if err := decodeParams(&setting.Params, value.Interface()); err != nil {
+				fail(where, "rule %s: params: %v", id, err)
+			}
+			params[id] = value.Elem().Interface()
+		}
+	}
+	return params
+}
+
+func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail failFunc) {
+	expires := ""
+	if !e.Expires.IsZero() {
+		expires = "set"
+	}
+	for _, missing := range missingFields("reason", e.Reason, "owner", e.Owner, "expires", expires) {
+		fail(where, "%s: %s is missing", name, missing)
+	}
+	if len(e.Rules) == 0 {
+		fail(where, "%s: rules is empty", name)
+	}
+	for _, id := range e.Rules {
+		if _, known := p.rules.Lookup(id); !known && !p.custom(id) {
+			fail(where, "%s: unknown rule %q (twelvefold explain lists the rules)", name, id)
+		}
+	}
+	checkGlobs(name, []string{e.Namespace, e.Workload, e.Container}, where, fail)
+}
+
+func (p *Policy) custom(id string) bool {
+	return slices.ContainsFunc(p.doc.Spec.CustomRules, func(r CustomRule) bool { return r.ID == id })
+}
+
+func element(n *yaml.Node, key string, i int) *yaml.Node {
+	if list, ok := lookup(n, key); ok && i < len(list.Content) {
+		return list.Content[i]
+	}
+	return nil
+}
+
+// missingFields takes pairs of a field's name and its value.
+func missingFields(pairs ...string) (missing []string) {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			missing = append(missing, pairs[i])
+		}
+	}
+	return missing
+}
+
+func checkGlobs(name string, globs []string, where *yaml.Node, fail failFunc) {
+	for _, glob := range globs {
+		if _, err := path.Match(glob, ""); err != nil {
+			fail(where, "%s: %q is not a valid pattern", name, glob)
+		}
+	}
+}
+
+// matchesAny says whether one of the globs matches. A * also matches across slashes' absence: names hold none.
+func matchesAny(globs []string, name string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool {
+		ok, _ := path.Match(glob, name)
+		return ok
+	})
+}
