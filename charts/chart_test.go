@@ -1,0 +1,300 @@
+package charts
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	podsecurityapi "k8s.io/pod-security-admission/api"
+	podsecurity "k8s.io/pod-security-admission/policy"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/default.yaml from the chart")
+
+func TestDefaultRendering(t *testing.T) {
+	got, err := template(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/default.yaml"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("the chart renders something else than %s (go test ./charts -update accepts it):\n%s", golden, diff)
+	}
+}
+
+func TestLint(t *testing.T) {
+	if out, err := runHelm(t, "lint", "--strict", "twelvefold"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestPodsKeepToRestrictedPodSecurity(t *testing.T) {
+	evaluator, err := podsecurity.NewEvaluator(podsecurity.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	level := podsecurityapi.LevelVersion{Level: podsecurityapi.LevelRestricted, Version: podsecurityapi.LatestVersion()}
+	for _, mode := range modes {
+		pod := get[*appsv1.Deployment](t, render(t, mode...), "Deployment/twelvefold-webhook").Spec.Template
+		for _, result := range evaluator.EvaluatePod(level, &pod.ObjectMeta, &pod.Spec) {
+			if !result.Allowed {
+				t.Errorf("%v: %s: %s", mode, result.ForbiddenReason, result.ForbiddenDetail)
+			}
+		}
+	}
+}
+
+func TestAvailability(t *testing.T) {
+	all := render(t)
+	deployment := get[*appsv1.Deployment](t, all, "Deployment/twelvefold-webhook")
+	pod := deployment.Spec.Template.Spec
+	container := pod.Containers[0]
+
+	if got := *deployment.Spec.Replicas; got != 3 {
+		t.Errorf("%d replicas, want 3", got)
+	}
+	if got := deployment.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue(); got != 0 {
+		t.Errorf("a rolling restart takes %d replicas away, want 0", got)
+	}
+	budget := get[*policyv1.PodDisruptionBudget](t, all, "PodDisruptionBudget/twelvefold-webhook")
+	if got := budget.Spec.MinAvailable.IntValue(); got != 2 {
+		t.Errorf("the disruption budget keeps %d pods, want 2", got)
+	}
+	var spread []string
+	for _, c := range pod.TopologySpreadConstraints {
+		spread = append(spread, c.TopologyKey+" "+string(c.WhenUnsatisfiable))
+		mustSelect(t, c.LabelSelector, deployment.Spec.Template.Labels)
+	}
+	if diff := cmp.Diff([]string{"kubernetes.io/hostname ScheduleAnyway", "topology.kubernetes.io/zone ScheduleAnyway"}, spread); diff != "" {
+		t.Error(diff)
+	}
+	mustSelect(t, budget.Spec.Selector, deployment.Spec.Template.Labels)
+	mustSelect(t, deployment.Spec.Selector, deployment.Spec.Template.Labels)
+	if pod.PriorityClassName != "system-cluster-critical" {
+		t.Errorf("priority class %q", pod.PriorityClassName)
+	}
+	for name, list := range map[string]corev1.ResourceList{"requests": container.Resources.Requests, "limits": container.Resources.Limits} {
+		if list.Cpu().IsZero() || list.Memory().IsZero() {
+			t.Errorf("%s lack cpu or memory: %v", name, list)
+		}
+	}
+	probes := map[string]*corev1.Probe{"/healthz": container.LivenessProbe, "/readyz": container.ReadinessProbe}
+	for path, probe := range probes {
+		if probe.HTTPGet.Path != path || probe.HTTPGet.Port.String() != "health" {
+			t.Errorf("probe asks %s on port %s, want %s on health", probe.HTTPGet.Path, probe.HTTPGet.Port.String(), path)
+		}
+	}
+	if _, ok := render(t, "replicaCount=2")["PodDisruptionBudget/twelvefold-webhook"]; ok {
+		t.Error("two replicas and a budget of two: no node could be drained")
+	}
+}
+
+func TestServiceReachesThePods(t *testing.T) {
+	all := render(t)
+	service := get[*corev1.Service](t, all, "Service/twelvefold-webhook")
+	pod := get[*appsv1.Deployment](t, all, "Deployment/twelvefold-webhook").Spec.Template
+	if !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+		t.Errorf("selector %v doesn't match the pods' labels %v", service.Spec.Selector, pod.Labels)
+	}
+	ports := map[string]int32{}
+	for _, p := range pod.Spec.Containers[0].Ports {
+		ports[p.Name] = p.ContainerPort
+	}
+	if diff := cmp.Diff(map[string]int32{"https": 9443, "metrics": 8080, "health": 8081}, ports); diff != "" {
+		t.Error(diff)
+	}
+	if p := service.Spec.Ports[0]; p.Port != 443 || p.TargetPort.String() != "https" {
+		t.Errorf("port %d to %s, want 443 to https", p.Port, p.TargetPort.String())
+	}
+}
+
+// TestRights holds all that the webhook may do. It may read no Secret but its own CA, and no pod.
+func TestRights(t *testing.T) {
+	configMaps := []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"configmaps"},
+			ResourceNames: []string{"twelvefold-policy", "twelvefold-policy-last-good"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{""}, Resources: []string{"configmaps"},
+			ResourceNames: []string{"twelvefold-policy-last-good"}, Verbs: []string{"update"}},
+	}
+	ca := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"},
+		ResourceNames: []string{"twelvefold-ca"}, Verbs: []string{"get", "list", "watch", "update"}}
+	events := rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}}
+	cluster := []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"namespaces", "serviceaccounts"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get", "list"}},
+	}
+	configurations := rbacv1.PolicyRule{APIGroups: []string{"admissionregistration.k8s.io"},
+		Resources:     []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
+		ResourceNames: []string{"aa-twelvefold"}, Verbs: []string{"get", "patch", "update"}}
+
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			wantRole, wantCluster := append(configMaps[:2:2], events), cluster[:2:2]
+			if name == "self" { // else somebody else looks after certificates
+				wantRole, wantCluster = append(configMaps[:2:2], ca, events), append(wantCluster, configurations)
+			}
+			all := render(t, mode...)
+			if diff := cmp.Diff(wantRole, get[*rbacv1.Role](t, all, "Role/twelvefold-webhook").Rules); diff != "" {
+				t.Errorf("Role (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(wantCluster, get[*rbacv1.ClusterRole](t, all, "ClusterRole/twelvefold-webhook").Rules); diff != "" {
+				t.Errorf("ClusterRole (-want +got):\n%s", diff)
+			}
+			subject := []rbacv1.Subject{{Kind: "ServiceAccount", Name: "twelvefold-webhook", Namespace: namespace}}
+			if diff := cmp.Diff(subject, get[*rbacv1.RoleBinding](t, all, "RoleBinding/twelvefold-webhook").Subjects); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(subject, get[*rbacv1.ClusterRoleBinding](t, all, "ClusterRoleBinding/twelvefold-webhook").Subjects); diff != "" {
+				t.Error(diff)
+			}
+			for object := range all {
+				if kind, _, _ := strings.Cut(object, "/"); strings.Contains(kind, "Role") && !strings.HasSuffix(object, "/twelvefold-webhook") {
+					t.Errorf("%s grants rights that this test doesn't know", object)
+				}
+			}
+		})
+	}
+}
+
+// What the webhook writes is installed without data, so that no upgrade overwrites it.
+func TestOwnStateIsInstalledEmpty(t *testing.T) {
+	all := render(t)
+	if s := get[*corev1.Secret](t, all, "Secret/twelvefold-ca"); s.Data != nil || s.StringData != nil {
+		t.Errorf("Secret twelvefold-ca has data: %v %v", s.Data, s.StringData)
+	}
+	if c := get[*corev1.ConfigMap](t, all, "ConfigMap/twelvefold-policy-last-good"); c.Data != nil || c.BinaryData != nil {
+		t.Errorf("ConfigMap twelvefold-policy-last-good has data: %v", c.Data)
+	}
+}
+
+func TestPolicy(t *testing.T) {
+	all := render(t, "policy.profile=strict", "policy.rules.mutable-tag.level=deny")
+	policy := get[*corev1.ConfigMap](t, all, "ConfigMap/twelvefold-policy")
+	if policy.Labels["twelvefold.dev/policy"] != "true" {
+		t.Errorf("labels %v: /validate-policy won't see it", policy.Labels)
+	}
+	want := `apiVersion: twelvefold.dev/v1alpha1
+kind: Policy
+spec:
+  profile: strict
+  rules:
+    mutable-tag:
+      level: deny
+`
+	if diff := cmp.Diff(want, policy.Data["policy.yaml"]); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := render(t, "policy=null")["ConfigMap/twelvefold-policy"]; ok {
+		t.Error("policy=null must leave the ConfigMap to others")
+	}
+}
+
+func TestImages(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	container := get[*appsv1.Deployment](t, render(t, "image.repository=shop.azurecr.io/webhook", "image.tag=v7",
+		"agent.image.repository=shop.azurecr.io/agent", "agent.image.digest="+digest), "Deployment/twelvefold-webhook").
+		Spec.Template.Spec.Containers[0]
+	if want := "shop.azurecr.io/webhook:v7"; container.Image != want {
+		t.Errorf("image %s, want %s", container.Image, want)
+	}
+	mustHaveArg(t, container, "--agent-image=shop.azurecr.io/agent@"+digest)
+}
+
+var modes = map[string][]string{
+	"self":         nil,
+	"cert-manager": {"certificates.mode=cert-manager", "certificates.issuerRef.name=ours"},
+	"secret":       {"certificates.mode=secret", "certificates.secretName=ours", "certificates.caBundle=-----BEGIN CERTIFICATE-----"},
+}
+
+func TestCertificates(t *testing.T) {
+	const deployment, mutating, validating = "Deployment/twelvefold-webhook", "MutatingWebhookConfiguration/aa-twelvefold", "ValidatingWebhookConfiguration/aa-twelvefold"
+	t.Run("self", func(t *testing.T) {
+		all := render(t)
+		pod := get[*appsv1.Deployment](t, all, deployment).Spec.Template.Spec
+		mustHaveArg(t, pod.Containers[0], "--ca-secret=twelvefold-ca")
+		if len(pod.Volumes) != 0 {
+			t.Errorf("volumes %v, want none", pod.Volumes)
+		}
+		for _, w := range get[*admissionv1.MutatingWebhookConfiguration](t, all, mutating).Webhooks {
+			if w.ClientConfig.CABundle != nil {
+				t.Error("the chart owns caBundle: upgrades would fight the webhook for it")
+			}
+		}
+	})
+	t.Run("cert-manager", func(t *testing.T) {
+		all := render(t, modes["cert-manager"]...)
+		certificate := get[*unstructured.Unstructured](t, all, "Certificate/twelvefold-webhook")
+		names, _, _ := unstructured.NestedStringSlice(certificate.Object, "spec", "dnsNames")
+		if diff := cmp.Diff([]string{"twelvefold-webhook." + namespace + ".svc"}, names); diff != "" {
+			t.Error(diff)
+		}
+		secret, _, _ := unstructured.NestedString(certificate.Object, "spec", "secretName")
+		mustMount(t, get[*appsv1.Deployment](t, all, deployment), secret)
+		for _, annotations := range []map[string]string{
+			get[*admissionv1.MutatingWebhookConfiguration](t, all, mutating).Annotations,
+			get[*admissionv1.ValidatingWebhookConfiguration](t, all, validating).Annotations,
+		} {
+			if got, want := annotations["cert-manager.io/inject-ca-from"], namespace+"/twelvefold-webhook"; got != want {
+				t.Errorf("CA injected from %q, want %q", got, want)
+			}
+		}
+	})
+	t.Run("secret", func(t *testing.T) {
+		all := render(t, modes["secret"]...)
+		mustMount(t, get[*appsv1.Deployment](t, all, deployment), "ours")
+		for _, w := range get[*admissionv1.ValidatingWebhookConfiguration](t, all, validating).Webhooks {
+			if got := string(w.ClientConfig.CABundle); got != "-----BEGIN CERTIFICATE-----" {
+				t.Errorf("%s: caBundle %q", w.Name, got)
+			}
+		}
+	})
+}
+
+func mustSelect(t *testing.T, selector *metav1.LabelSelector, target map[string]string) {
+	t.Helper()
+	if s, err := metav1.LabelSelectorAsSelector(selector); err != nil || !s.Matches(labels.Set(target)) {
+		t.Errorf("selector %v (%v) doesn't match labels %v", selector, err, target)
+	}
+}
+
+func mustHaveArg(t *testing.T, container corev1.Container, want string) {
+	t.Helper()
+	for _, arg := range container.Args {
+		if arg == want {
+			return
+		}
+	}
+	t.Errorf("args lack %s: %q", want, container.Args)
+}
+
+func mustMount(t *testing.T, d *appsv1.Deployment, secret string) {
+	t.Helper()
+	pod := d.Spec.Template.Spec
+	if len(pod.Volumes) != 1 || pod.Volumes[0].Secret.SecretName != secret {
+		t.Fatalf("volumes %v, want Secret %s", pod.Volumes, secret)
+	}
+	mounts := pod.Containers[0].VolumeMounts
+	if len(mounts) != 1 || mounts[0].Name != pod.Volumes[0].Name {
+		t.Fatalf("mounts %v", mounts)
+	}
+	mustHaveArg(t, pod.Containers[0], "--tls-dir="+mounts[0].MountPath)
+}
