@@ -48,5 +48,8 @@ func ParsePlan(text string) (Plan, error) {
 	if err := d.Decode(&p); err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", PlanEnv, err)
 	}
+	if d.More() {
+		return Plan{}, fmt.Errorf("%s: more than one JSON document", PlanEnv)
+	}
 	return p, nil
 }

@@ -1,0 +1,68 @@
+package keyvault_test
+
+import (
+	"strings"
+	"testing"
+
+	"twelvefold.dev/internal/keyvault"
+)
+
+func validPlan() keyvault.Plan {
+	s := keyvault.Secret{Vault: "shop.vault.azure.net", Name: "db-password"}
+	return keyvault.Plan{
+		Env:   []keyvault.EnvItem{{Key: "K0", Secret: s, EnvName: "DB_PASSWORD"}},
+		Files: []keyvault.FileItem{{Path: "tls/tls.pem", Secret: s, Mode: 0o440}},
+	}
+}
+
+func TestPlanValidate(t *testing.T) {
+	if err := validPlan().Validate(); err != nil {
+		t.Fatalf("a good plan: %v", err)
+	}
+	env := func(change func(*keyvault.EnvItem)) func(*keyvault.Plan) {
+		return func(p *keyvault.Plan) { change(&p.Env[0]) }
+	}
+	file := func(change func(*keyvault.FileItem)) func(*keyvault.Plan) {
+		return func(p *keyvault.Plan) { change(&p.Files[0]) }
+	}
+	for name, tc := range map[string]struct {
+		change func(*keyvault.Plan)
+		want   string
+	}{
+		"empty":               {func(p *keyvault.Plan) { *p = keyvault.Plan{} }, "nothing to fetch"},
+		"key":                 {env(func(e *keyvault.EnvItem) { e.Key = "#K" }), `env[0]: key "#K"`},
+		"key twice":           {func(p *keyvault.Plan) { p.Env = append(p.Env, p.Env[0]) }, "env[1]: key K0 is there twice"},
+		"no env name":         {env(func(e *keyvault.EnvItem) { e.EnvName = "" }), "env[0]"},
+		"vault without dots":  {env(func(e *keyvault.EnvItem) { e.Vault = "shop" }), `vault "shop"`},
+		"vault with path":     {env(func(e *keyvault.EnvItem) { e.Vault = "shop.vault.azure.net/x" }), "vault"},
+		"vault with user":     {env(func(e *keyvault.EnvItem) { e.Vault = "shop.vault.azure.net@evil.example" }), "vault"},
+		"vault with port":     {env(func(e *keyvault.EnvItem) { e.Vault = "shop.vault.azure.net:8443" }), "vault"},
+		"two hyphens":         {env(func(e *keyvault.EnvItem) { e.Vault = "sh--op.vault.azure.net" }), "vault"},
+		"secret climbs":       {env(func(e *keyvault.EnvItem) { e.Secret.Name = "../keys/a" }), `secret "../keys/a"`},
+		"secret with query":   {env(func(e *keyvault.EnvItem) { e.Secret.Name = "a?b" }), "secret"},
+		"version":             {env(func(e *keyvault.EnvItem) { e.Version = "latest" }), `version "latest"`},
+		"file climbs":         {file(func(f *keyvault.FileItem) { f.Path = "../env" }), "files[0]: path"},
+		"file climbs inside":  {file(func(f *keyvault.FileItem) { f.Path = "a/../../env" }), "files[0]: path"},
+		"absolute file":       {file(func(f *keyvault.FileItem) { f.Path = "/etc/passwd" }), "files[0]: path"},
+		"file is a directory": {file(func(f *keyvault.FileItem) { f.Path = "." }), "files[0]: path"},
+		"file without name":   {file(func(f *keyvault.FileItem) { f.Path = "" }), "files[0]: path"},
+		"file twice":          {func(p *keyvault.Plan) { p.Files = append(p.Files, p.Files[0]) }, "files[1]: path"},
+		"setuid":              {file(func(f *keyvault.FileItem) { f.Mode = 0o4755 }), "mode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := validPlan()
+			tc.change(&p)
+			if err := p.Validate(); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestParsePlanRefusesWhatItDoesNotKnow(t *testing.T) {
+	for _, text := range []string{"", "{", `{"evn": []}`, `{"env": [{"key": "K0", "value": "x"}]}`, `{} {}`} {
+		if _, err := keyvault.ParsePlan(text); err == nil || !strings.Contains(err.Error(), keyvault.PlanEnv) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
