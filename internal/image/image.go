@@ -1,0 +1,35 @@
+// Package image reads image references as container runtimes do.
+package image
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Reference is an image reference, taken apart.
+type Reference struct {
+	Registry   string // index.docker.io, localhost:5000
+	Repository string // library/redis
+	Tag        string // empty if the text has none: latest is never assumed
+	Digest     string // sha256:…, or empty
+}
+
+// Parse takes a reference apart. localhost:5000/app has a port and no tag.
+func Parse(text string) (Reference, error) {
+	named, digest, hasDigest := strings.Cut(text, "@")
+	tag, err := name.NewTag(named, name.WithDefaultTag(""))
+	if err == nil && hasDigest {
+		_, err = name.NewDigest(text)
+	}
+	if err != nil {
+		return Reference{}, fmt.Errorf("image %q can't be read: %w", text, err)
+	}
+	return Reference{Registry: tag.RegistryStr(), Repository: tag.RepositoryStr(), Tag: tag.TagStr(), Digest: digest}, nil
+}
+
+// Base is the last segment of the repository: redis for docker.io/bitnami/redis:7.
+func (r Reference) Base() string {
+	return r.Repository[strings.LastIndex(r.Repository, "/")+1:]
+}

@@ -1,0 +1,113 @@
+// Package manifest reads Kubernetes manifests, and finds the pod in every workload that has one.
+package manifest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	kjson "sigs.k8s.io/json"
+	kyaml "sigs.k8s.io/yaml"
+)
+
+// Object is a Kubernetes object: its identity, and all of it as JSON.
+type Object struct {
+	APIVersion, Kind, Namespace, Name string
+	JSON                              json.RawMessage
+
+	File string // where it was read; empty if it came in a request
+	Line int    // of its first line in the file
+	node *yaml.Node
+}
+
+// FromJSON identifies an object.
+func FromJSON(data []byte) (Object, error) {
+	var head struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Metadata   struct {
+			Name         string `json:"name"`
+			GenerateName string `json:"generateName"`
+			Namespace    string `json:"namespace"`
+		} `json:"metadata"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &head); err != nil {
+		return Object{}, err
+	}
+	o := Object{APIVersion: head.APIVersion, Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name, JSON: data}
+	if o.Name == "" {
+		o.Name = head.Metadata.GenerateName
+	}
+	return o, nil
+}
+
+// Read reads YAML or JSON: any number of documents, Lists taken apart. Comments and empty documents are passed over.
+// An error names the file and, where it can, the line.
+func Read(r io.Reader, file string) ([]Object, error) {
+	var objects []Object
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(r))
+	for line := 1; ; {
+		doc, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		found, err := readDocument(doc, file, line)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+		line += bytes.Count(doc, []byte("\n")) + 1 // and the line ---
+	}
+}
+
+func readDocument(doc []byte, file string, line int) ([]Object, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(doc, &root); err != nil {
+		return nil, fmt.Errorf("%s: document at line %d: %s", file, line, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if len(root.Content) == 0 || root.Content[0].Tag == "!!null" {
+		return nil, nil
+	}
+	data, err := kyaml.YAMLToJSONStrict(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: document at line %d: %s", file, line, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if root.Content[0].Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("%s: document at line %d is no Kubernetes object", file, line)
+	}
+	return fromNode(data, root.Content[0], file, line)
+}
+
+func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, error) {
+	o, err := FromJSON(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: document at line %d: %w", file, line, err)
+	}
+	o.File, o.Line, o.node = file, line+node.Line-1, node
+	if !strings.HasSuffix(o.Kind, "List") {
+		return []Object{o}, nil
+	}
+	var list struct{ Items []json.RawMessage }
+	items := child(node, "items")
+	if err := json.Unmarshal(data, &list); err != nil || items == nil || len(list.Items) != len(items.Content) {
+		return []Object{o}, nil // a kind that only sounds like a list
+	}
+	var objects []Object
+	for i, item := range list.Items {
+		found, err := fromNode(item, items.Content[i], file, line)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	return objects, nil
+}

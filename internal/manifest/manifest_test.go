@@ -1,0 +1,117 @@
+package manifest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"twelvefold.dev/internal/manifest"
+)
+
+const input = `# a comment
+apiVersion: v1
+kind: Pod
+metadata: {name: bare, namespace: shop}
+spec:
+  containers:
+  - name: api
+    image: api:1
+    env:
+    - {name: A, value: x}
+    - name: B
+      value: y
+---
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: web}
+  spec:
+    template:
+      metadata:
+        annotations:
+          a.b/c: x
+      spec: {containers: []}
+- {apiVersion: v1, kind: Service, metadata: {generateName: svc-}}
+---
+{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "night"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": {}}}}}}
+`
+
+func TestRead(t *testing.T) {
+	objects, err := manifest.Read(strings.NewReader(input), "in.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		Kind, Namespace, Name, Path, Template string
+		Line                                  int
+	}
+	var got []row
+	for _, o := range objects {
+		template, _, err := o.Template()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(template.JSON)
+		if len(text) > 20 {
+			text = text[:20]
+		}
+		got = append(got, row{o.Kind, o.Namespace, o.Name, template.Path, text, o.Line})
+	}
+	want := []row{
+		{"Pod", "shop", "bare", "", `{"apiVersion":"v1","`, 2},
+		{"Deployment", "", "web", "spec.template", `{"metadata":{"annota`, 18},
+		{"Service", "", "svc-", "", "", 27},
+		{"CronJob", "", "night", "spec.jobTemplate.spec.template", `{"spec":{}}`, 29},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for path, line := range map[string]int{
+		`spec.containers[name="api"].env[name="B"].value`: 12,
+		`spec.containers[name="api"].env[name="B"]`:       11,
+		`spec.containers[name="api"].readinessProbe`:      7,
+		`spec.containers[0].image`:                        8,
+		`metadata.labels`:                                 4,
+		``:                                                2,
+	} {
+		if got := objects[0].LineOf(path); got != line {
+			t.Errorf("%s is on line %d, not on %d", path, line, got)
+		}
+	}
+	if got := objects[1].LineOf(`spec.template.metadata.annotations["a.b/c"]`); got != 25 {
+		t.Errorf("the annotation is on line 25, not on %d", got)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: 1\n---\n- x\n":         "in.yaml: document at line 3 is no Kubernetes object",
+		"a: 1\na: 2\n":             "line 1",
+		"kind: [\n":                "in.yaml: document at line 1",
+		"kind: Pod\nmetadata: 1\n": "in.yaml: document at line 1",
+	} {
+		_, err := manifest.Read(strings.NewReader(text), "in.yaml")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v; want %q", text, err, want)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(input)
+	f.Add("kind: List\nitems: [1]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		objects, err := manifest.Read(strings.NewReader(text), "in.yaml")
+		if err != nil {
+			return
+		}
+		for _, o := range objects {
+			_, _, _ = o.Template()
+			o.LineOf(`spec.containers[name="x"].env[0]["y"]`)
+		}
+	})
+}

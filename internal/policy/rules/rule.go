@@ -1,0 +1,116 @@
+// Package rules holds the rules: one file each, named after its factor and id. A rule is pure; what it looks at is the
+// pod after mutation, so what a repair mended is not reported.
+//
+// To add a rule, write its file and its fixtures below testdata/<id>/{pass,fail}.
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// Rule is one check of a pod.
+type Rule struct {
+	policy.RuleInfo
+	policy.Page
+	// Check reports every violation of the pod.
+	Check func(s *Subject, report func(Violation))
+}
+
+// Violation is what a rule found. Its texts must not hold a secret's value.
+type Violation struct {
+	Path      string // the field, from the pod's root
+	Container string // its container's name, if it is in one
+	Message   string // what was seen
+	Fix       string // what to write, ready to copy where that can be
+
+	Levels *policy.Levels // instead of the rule's own, for a weaker or stronger case
+	Max    policy.Level   // the highest level whatever the policy says; 0 is no bound
+}
+
+// registry is filled by init functions and not changed afterwards.
+var registry = map[string]*Rule{}
+
+func register(r Rule) {
+	switch {
+	case registry[r.ID] != nil:
+		panic("rule registered twice: " + r.ID)
+	case r.ID == "" || r.Factor.Title() == "" || r.Check == nil || r.Title == "" || r.Why == "" || r.Page.Fix == "":
+		panic("incomplete rule: " + r.ID)
+	}
+	registry[r.ID] = &r
+}
+
+// All are the rules, by factor and id.
+func All() []*Rule {
+	all := make([]*Rule, 0, len(registry))
+	for _, r := range registry {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *Rule) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(policy.Factors, a.Factor), slices.Index(policy.Factors, b.Factor)),
+			strings.Compare(a.ID, b.ID))
+	})
+	return all
+}
+
+// Find is the rule with an id.
+func Find(id string) (*Rule, bool) {
+	r, ok := registry[id]
+	return r, ok
+}
+
+// Catalogue tells a policy which rules there are.
+type Catalogue struct{}
+
+// Lookup is the part of a rule that policies configure.
+func (Catalogue) Lookup(id string) (policy.RuleInfo, bool) {
+	if r, ok := registry[id]; ok {
+		return r.RuleInfo, true
+	}
+	return policy.RuleInfo{}, false
+}
+
+// Judge runs every rule that is on.
+func Judge(s *Subject) []policy.Finding {
+	var findings []policy.Finding
+	for _, r := range All() {
+		if s.exempt(r) {
+			continue
+		}
+		s.params = s.Policy.Params(r.RuleInfo)
+		r.Check(s, func(v Violation) {
+			if finding, counts := s.finding(r, v); counts {
+				findings = append(findings, finding)
+			}
+		})
+	}
+	return findings
+}
+
+func (s *Subject) finding(r *Rule, v Violation) (policy.Finding, bool) {
+	highest := policy.Deny
+	if v.Max != policy.Off {
+		highest = v.Max
+	}
+	f := policy.Finding{Rule: r.ID, Factor: r.Factor, Level: s.Policy.Level(r.RuleInfo, v.Levels, highest),
+		Path: v.Path, Message: v.Message, Fix: v.Fix, Container: v.Container}
+	if f.Level == policy.Off || s.Policy.Exempt(f, s.Workload, s.Facts.Now) != nil {
+		return f, false
+	}
+	return f, true
+}
+
+// Params are the rule's parameters as the policy sets them: of the type of its defaults.
+func Params[T any](s *Subject) T {
+	params, ok := s.params.(T)
+	if !ok {
+		panic(fmt.Sprintf("parameters are %T", s.params)) // a rule that asks for another type than its own
+	}
+	return params
+}

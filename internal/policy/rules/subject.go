@@ -1,0 +1,112 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// Subject is a pod under judgement, and what is known about it.
+type Subject struct {
+	Pod      *corev1.Pod
+	Facts    policy.Facts
+	Policy   *policy.Effective
+	Workload policy.Workload // what really made the pod; empty for a bare pod
+
+	containers []Container
+	params     any
+}
+
+// Kind tells containers apart.
+type Kind int
+
+const (
+	Init      Kind = iota // runs to its end before the main containers start
+	Sidecar               // a native sidecar: an init container that is always restarted (KEP-753)
+	Main                  //
+	Ephemeral             // added by kubectl debug
+)
+
+// Container is a container of any kind that its team answers for.
+type Container struct {
+	*corev1.Container
+	Kind Kind
+	Path string // spec.containers[name="api"]
+}
+
+// NewSubject prepares a pod for judgement.
+func NewSubject(pod *corev1.Pod, effective *policy.Effective, facts policy.Facts) *Subject {
+	s := &Subject{Pod: pod, Facts: facts, Policy: effective, Workload: facts.Controlled(effective.AllowedRequesters())}
+	add := func(c *corev1.Container, kind Kind, field string) {
+		if effective.Ignored(c.Name) || c.Image == "auto" { // auto is istio's own placeholder
+			return
+		}
+		s.containers = append(s.containers, Container{c, kind, fmt.Sprintf("spec.%s[name=%q]", field, c.Name)})
+	}
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		kind := Init
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			kind = Sidecar
+		}
+		add(c, kind, "initContainers")
+	}
+	for i := range pod.Spec.Containers {
+		add(&pod.Spec.Containers[i], Main, "containers")
+	}
+	for i := range pod.Spec.EphemeralContainers {
+		c := corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+		add(&c, Ephemeral, "ephemeralContainers")
+	}
+	return s
+}
+
+// Containers are the containers of the kinds given, or all of them, in the pod's order.
+func (s *Subject) Containers(kinds ...Kind) []Container {
+	if len(kinds) == 0 {
+		return s.containers
+	}
+	var some []Container
+	for _, c := range s.containers {
+		if slices.Contains(kinds, c.Kind) {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+// IsJob says whether the pod runs to its end: it belongs to a Job or CronJob.
+func (s *Subject) IsJob() bool { return s.Workload.Kind == "Job" || s.Workload.Kind == "CronJob" }
+
+// IsNodeAgent says whether the pod belongs to a DaemonSet.
+func (s *Subject) IsNodeAgent() bool { return s.Workload.Kind == "DaemonSet" }
+
+// nodeAgentLevels are for what node agents need and others must not do: seen in reports, denied by strict.
+var nodeAgentLevels = policy.Levels{Baseline: policy.Audit, Strict: policy.Deny}
+
+// Node agents' levels for what would deny in another pod; nil leaves the rule's own.
+func (s *Subject) levels() *policy.Levels {
+	if s.IsNodeAgent() {
+		return &nodeAgentLevels
+	}
+	return nil
+}
+
+// jobExempt are rules that make no sense for a pod that ends by itself.
+var jobExempt = []string{"probe-identical", "readiness-missing", "slow-start", "migration-in-start"}
+
+// exempt says whether a rule does not apply to this kind of pod at all.
+func (s *Subject) exempt(r *Rule) bool {
+	return s.IsJob() && (r.Factor == "VII" || r.Factor == "VIII" || slices.Contains(jobExempt, r.ID))
+}
+
+// EnvPath is the path of an environment variable.
+func (c Container) EnvPath(name string) string { return fmt.Sprintf("%s.env[name=%q]", c.Path, name) }
+
+// At is a violation at a field of the container.
+func (c Container) At(field, message, fix string) Violation {
+	return Violation{Path: c.Path + field, Container: c.Name, Message: message, Fix: fix}
+}

@@ -1,0 +1,179 @@
+// Package review is the engine: the webhook, the command line and the check of workload templates all call it, so they
+// never disagree. It is pure; whoever calls it gathers the facts.
+package review
+
+import (
+	"fmt"
+	"strings"
+
+	"gomodules.xyz/jsonpatch/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/mutate"
+	"twelvefold.dev/internal/podpatch"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
+)
+
+// Input is a pod, or a workload whose template is reviewed as if its controller made the pod.
+type Input struct {
+	Object manifest.Object
+	Old    *manifest.Object // the object that an update replaces, or nil
+	Policy *policy.Policy
+	Facts  policy.Facts // Namespace, Workload and Template are filled in from the object
+}
+
+// Verdict is what there is to say about an object. Paths of findings are fields of the object, not of its template.
+type Verdict struct {
+	Patch    []jsonpatch.Operation // for the whole object
+	Findings []policy.Finding
+}
+
+// Denied says whether a finding denies.
+func (v Verdict) Denied() bool {
+	for _, f := range v.Findings {
+		if f.Level == policy.Deny {
+			return true
+		}
+	}
+	return false
+}
+
+// Mutate makes a twelve-factor pod. Where the pod must be refused, the findings hold everything else that would deny
+// it too, so that it is mended in one go, and there is no patch.
+func Mutate(in Input) (Verdict, error) {
+	s, err := open(in)
+	if err != nil || s == nil {
+		return Verdict{}, err
+	}
+	v := Verdict{Findings: mutate.Run(s.edit, s.policy, s.facts)}
+	if v.Denied() {
+		for _, f := range s.judge() {
+			if f.Level == policy.Deny {
+				v.Findings = append(v.Findings, f)
+			}
+		}
+	} else {
+		v.Patch = s.patch()
+	}
+	return s.located(v), nil
+}
+
+// Judge runs the rules on a pod as it is. An update is judged by what it makes worse: what was wrong before warns.
+func Judge(in Input) (Verdict, error) {
+	s, err := open(in)
+	if err != nil || s == nil {
+		return Verdict{}, err
+	}
+	if s.facts.Template { // no webhook has seen it as a pod: judge what would come of it
+		return full(in, s)
+	}
+	v := Verdict{Findings: s.judge()}
+	return s.ratchet(in, s.located(v), Judge)
+}
+
+// Full mutates and then judges the result.
+func Full(in Input) (Verdict, error) {
+	s, err := open(in)
+	if err != nil || s == nil {
+		return Verdict{}, err
+	}
+	return full(in, s)
+}
+
+func full(in Input, s *subject) (Verdict, error) {
+	v := Verdict{Findings: mutate.Run(s.edit, s.policy, s.facts)}
+	if !v.Denied() {
+		v.Patch = s.patch()
+	}
+	v.Findings = append(v.Findings, s.judge()...)
+	return s.ratchet(in, s.located(v), Full)
+}
+
+// subject is an opened input.
+type subject struct {
+	template manifest.Template
+	edit     *podpatch.Builder
+	policy   *policy.Effective
+	facts    policy.Facts
+}
+
+// open decodes the pod; it is nil for an object that has none.
+func open(in Input) (*subject, error) {
+	template, ok, err := in.Object.Template()
+	if err != nil || !ok {
+		return nil, err
+	}
+	edit, err := podpatch.Decode(template.JSON)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", in.Object.Kind, in.Object.Name, err)
+	}
+	facts := in.Facts
+	if template.Path == "" {
+		facts.Workload = ownerOf(edit.Pod())
+	} else {
+		facts.Template = true
+		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
+	}
+	return &subject{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
+}
+
+func (s *subject) judge() []policy.Finding {
+	return rules.Judge(rules.NewSubject(s.edit.Pod(), s.policy, s.facts))
+}
+
+func (s *subject) patch() []jsonpatch.Operation {
+	patch := s.edit.Operations()
+	for i := range patch {
+		patch[i].Path = s.template.Pointer() + patch[i].Path
+	}
+	return patch
+}
+
+// located turns fields of the pod into fields of the object.
+func (s *subject) located(v Verdict) Verdict {
+	for i := range v.Findings {
+		v.Findings[i].Path = s.template.Field(v.Findings[i].Path)
+	}
+	return v
+}
+
+// ratchet lowers to a warning what the old object had already: who changes one line must not have to mend all others
+// first.
+func (s *subject) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (Verdict, error) {
+	if in.Old == nil || !v.Denied() {
+		return v, nil
+	}
+	old, err := again(Input{Object: *in.Old, Policy: in.Policy, Facts: in.Facts})
+	if err != nil {
+		return v, nil //nolint:nilerr // an old object that can't be read excuses nothing
+	}
+	type key struct{ rule, path, message string }
+	before := map[key]bool{}
+	for _, f := range old.Findings {
+		before[key{f.Rule, f.Path, f.Message}] = true
+	}
+	for i, f := range v.Findings {
+		if before[key{f.Rule, f.Path, f.Message}] {
+			v.Findings[i].Level = min(f.Level, policy.Warn)
+		}
+	}
+	return v, nil
+}
+
+// ownerOf is the workload of a pod by its metadata: its Deployment rather than the ReplicaSet in between, whose name
+// ends in the pod's template hash.
+func ownerOf(pod *corev1.Pod) policy.Workload {
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil {
+		return policy.Workload{}
+	}
+	if hash := pod.Labels["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
+		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok {
+			return policy.Workload{Kind: "Deployment", Name: name}
+		}
+	}
+	return policy.Workload{Kind: owner.Kind, Name: owner.Name}
+}

@@ -1,0 +1,110 @@
+// Package reviewtest reads the fixtures of rules and mutators.
+//
+// A fixture is a YAML file of objects to review. A Namespace or ServiceAccount in it is the cluster's knowledge, a
+// Policy is the policy in force.
+package reviewtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/review"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Facts are those of all fixtures.
+var Facts = policy.Facts{
+	Now:        time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
+	Namespace:  "shop",
+	Kubernetes: policy.Kubernetes{APIServer: 37, OldestKubelet: 37},
+	AgentImage: "twelvefold-agent:v0",
+}
+
+// Load reads the inputs of a fixture.
+func Load(t testing.TB, file string) []review.Input {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := manifest.Read(bytes.NewReader(data), filepath.Base(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	effective := policy.Default(rules.Catalogue{})
+	var reviewed []manifest.Object
+	for _, o := range objects {
+		if o.APIVersion == policy.APIVersion {
+			if effective, err = policy.Parse(o.JSON, rules.Catalogue{}); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			continue
+		}
+		reviewed = append(reviewed, o)
+	}
+	return review.Offline(reviewed, effective, Facts)
+}
+
+// Files are the files that match, of which there must be one.
+func Files(t testing.TB, glob string) []string {
+	t.Helper()
+	files, err := filepath.Glob(glob)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: no such fixtures: %v", glob, err)
+	}
+	return files
+}
+
+// Golden compares with a golden file, or writes it with -update. An empty result has no file.
+func Golden(t testing.TB, file string, got []byte) {
+	t.Helper()
+	if *update {
+		var err error
+		if len(got) == 0 {
+			err = os.RemoveAll(file)
+		} else {
+			err = os.WriteFile(file, got, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil && len(got) > 0 {
+		t.Fatalf("%v: run the test with -update", err)
+	}
+	if !bytes.Equal(want, got) {
+		t.Errorf("%s is stale: run the test with -update and look at the difference. Now:\n%s", file, got)
+	}
+}
+
+// Apply is the object with the verdict's patch applied to its JSON, as the API server does it.
+func Apply(t testing.TB, object manifest.Object, v review.Verdict) manifest.Object {
+	t.Helper()
+	operations, err := json.Marshal(v.Patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := jsonpatch.DecodePatch(operations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patched, err := patch.Apply(object.JSON)
+	if err != nil {
+		t.Fatalf("%s %s: the patch does not apply: %v\n%s", object.Kind, object.Name, err, operations)
+	}
+	object.JSON = patched
+	return object
+}
