@@ -136,7 +136,7 @@ func TestRights(t *testing.T) {
 			ResourceNames: []string{"twelvefold-policy-last-good"}, Verbs: []string{"update"}},
 	}
 	ca := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"},
-		ResourceNames: []string{"twelvefold-ca"}, Verbs: []string{"get", "list", "watch", "update"}}
+		ResourceNames: []string{"twelvefold-ca"}, Verbs: []string{"get", "watch", "update"}}
 	events := rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}}
 	cluster := []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"namespaces", "serviceaccounts"}, Verbs: []string{"get", "list", "watch"}},
@@ -144,7 +144,7 @@ func TestRights(t *testing.T) {
 	}
 	configurations := rbacv1.PolicyRule{APIGroups: []string{"admissionregistration.k8s.io"},
 		Resources:     []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
-		ResourceNames: []string{"aa-twelvefold"}, Verbs: []string{"get", "patch", "update"}}
+		ResourceNames: []string{"aa-twelvefold"}, Verbs: []string{"get", "watch", "patch"}}
 
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint e2e bench fuzz images docs clean
+
+# Where images go: make images REGISTRY=shop.azurecr.io/ TAG=1.2.3 ARCH=arm64
+REGISTRY ?=
+TAG      ?= $(shell sed -n 's/^appVersion: *//p' charts/twelvefold/Chart.yaml)
+ARCH     ?= $(shell go env GOARCH)
+FUZZTIME ?= 10s
+
+programs := webhook agent emulator
+package_webhook  := ./cmd/webhook
+package_agent    := ./cmd/agent
+package_emulator := ./internal/emulator/cmd/emulator
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## see it work: no cluster, nothing but Go
+	@go run ./cmd/twelvefold demo
+
+test: ## unit and integration tests, with the race detector; no Docker
+	go test -race ./...
+
+lint: ## formatting, go vet, staticcheck (the version in tools/go.mod)
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); \
+	test -z "$$files" || { echo "not formatted, run gofmt -w:" $$files; exit 1; }
+	go vet -tags e2e ./...
+	go tool -modfile=tools/go.mod staticcheck -tags e2e ./...
+
+e2e: ## tests in a kind cluster of their own (Docker, and the image kindest/node:v1.37.2)
+	go test -tags e2e -count=1 -timeout 30m -v ./test/e2e
+
+bench: ## speed of the admission endpoints, beside a handler that does nothing
+	go test -run '^$$' -bench . -benchmem ./test/bench
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+		for target in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+			echo "$$target in $$dir"; \
+			(cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) </dev/null || exit 1; \
+		done; \
+	done
+
+images: $(programs:%=image-%) ## images of webhook, agent and emulator (REGISTRY, TAG, ARCH)
+
+image-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w' -o dist/linux-$(ARCH)/$*/twelvefold-$* $(package_$*)
+	docker build -q -f images/$*.Dockerfile -t $(REGISTRY)twelvefold-$*:$(TAG) dist/linux-$(ARCH)/$*
+
+docs: ## write the pages that are generated from the code
+	go generate ./...
+
+clean: ## remove what make built
+	rm -rf bin dist

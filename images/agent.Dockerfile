@@ -1,0 +1,5 @@
+# `make images` builds the program and gives its folder as the context.
+FROM gcr.io/distroless/static-debian12:nonroot
+COPY twelvefold-agent /twelvefold-agent
+USER 65532:65532
+ENTRYPOINT ["/twelvefold-agent"]
