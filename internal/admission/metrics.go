@@ -1,0 +1,42 @@
+package admission
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// Metrics count what the webhooks decide. Dry-run requests are not decisions and are not counted.
+type Metrics struct {
+	decisions *prometheus.CounterVec
+	findings  *prometheus.CounterVec
+	latency   *prometheus.HistogramVec
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twelvefold_decisions_total",
+			Help: "Requests by webhook and decision: allowed, mutated, denied, error.",
+		}, []string{"webhook", "decision"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twelvefold_findings_total",
+			Help: "Findings by webhook, rule and level.",
+		}, []string{"webhook", "rule", "level"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "twelvefold_request_duration_seconds",
+			Help:    "Time to answer a request, from its first byte.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
+		}, []string{"webhook"}),
+	}
+	registry.MustRegister(m.decisions, m.findings, m.latency)
+	return m
+}
+
+func (m *Metrics) count(webhook, decision string, findings []policy.Finding) {
+	m.decisions.WithLabelValues(webhook, decision).Inc()
+	for _, f := range findings {
+		m.findings.WithLabelValues(webhook, f.Rule, f.Level.String()).Inc()
+	}
+}

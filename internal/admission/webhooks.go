@@ -1,0 +1,218 @@
+package admission
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/review"
+)
+
+// Cluster is what the webhooks know of the cluster. It answers from caches.
+type Cluster interface {
+	// NamespaceLabels are the labels of a namespace.
+	NamespaceLabels(ctx context.Context, name string) map[string]string
+	// ServiceAccount are the annotations of a service account.
+	ServiceAccount(ctx context.Context, namespace, name string) map[string]string
+	// Kubernetes are the versions of the API server and of the oldest kubelet.
+	Kubernetes() policy.Kubernetes
+}
+
+// Webhooks are the endpoints that the API server calls.
+type Webhooks struct {
+	Cluster    Cluster
+	Policy     func() *policy.Policy // the one in force
+	AgentImage string
+	Log        *slog.Logger
+	Metrics    *Metrics
+	Now        func() time.Time
+}
+
+// Register adds the endpoints /mutate, /validate and /validate-policy.
+func (w *Webhooks) Register(mux interface{ Register(string, http.Handler) }) {
+	for name, review := range map[string]reviewer{"mutate": w.mutate, "validate": w.validate, "validate-policy": w.validatePolicy} {
+		mux.Register("/"+name, handler{webhook: name, review: review, log: w.Log, metrics: w.Metrics})
+	}
+}
+
+// mutate makes a new pod a twelve-factor pod.
+func (w *Webhooks) mutate(r *http.Request, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+	if request.Kind.Kind != "Pod" || request.Operation != admissionv1.Create || request.SubResource != "" {
+		return allowed(), nil
+	}
+	input := w.input(r.Context(), request)
+	verdict, err := review.Mutate(input)
+	if err != nil {
+		return invalid(input.Object, err), nil
+	}
+	response := respond(input.Object, verdict.Findings)
+	if err := patch(response, verdict.Patch); err != nil {
+		return nil, err
+	}
+	w.count("mutate", request, response, verdict.Findings)
+	return response, nil
+}
+
+// validate judges pods, ephemeral containers and the templates of workloads.
+func (w *Webhooks) validate(r *http.Request, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+	unchanged, err := nothingToJudge(request)
+	if err != nil || unchanged {
+		return allowed(), err
+	}
+	input := w.input(r.Context(), request)
+	verdict, err := review.Judge(input)
+	if err != nil {
+		return invalid(input.Object, err), nil
+	}
+	response := respond(input.Object, verdict.Findings)
+	w.count("validate", request, response, verdict.Findings)
+	return response, nil
+}
+
+// validatePolicy refuses a policy that would not take effect.
+func (w *Webhooks) validatePolicy(_ *http.Request, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+	if request.Kind.Kind != "ConfigMap" || len(request.Object.Raw) == 0 {
+		return allowed(), nil
+	}
+	object := objectOf(request, request.Object.Raw)
+	var configMap struct{ Data map[string]string }
+	if err := json.Unmarshal(request.Object.Raw, &configMap); err != nil {
+		return invalid(object, err), nil
+	}
+	text, found := configMap.Data[policy.Key]
+	if !found {
+		return invalidField(object, fmt.Sprintf("data[%q]", policy.Key), errors.New("policy: the key is missing")), nil
+	}
+	loaded, err := review.LoadPolicy([]byte(text), rules.Catalogue{})
+	if err != nil {
+		return invalidField(object, fmt.Sprintf("data[%q]", policy.Key), err), nil
+	}
+	response := allowed()
+	var warnings []string
+	for _, text := range loaded.Warnings(w.Now()) {
+		warnings = append(warnings, policy.OneLine("policy: "+text))
+	}
+	response.Warnings = Warnings(warnings)
+	return response, nil
+}
+
+// nothingToJudge is true for what can't have made a pod worse: changes that leave its images, or a workload's template,
+// as they are; workloads that another workload makes, whose pods are judged themselves; whatever is being deleted.
+func nothingToJudge(request *admissionv1.AdmissionRequest) (bool, error) {
+	if request.Operation != admissionv1.Create && request.Operation != admissionv1.Update {
+		return true, nil
+	}
+	var meta struct{ Metadata metav1.ObjectMeta }
+	if err := json.Unmarshal(request.Object.Raw, &meta); err != nil {
+		return false, fmt.Errorf("%s %s: %w", request.Kind.Kind, request.Name, err)
+	}
+	if meta.Metadata.DeletionTimestamp != nil {
+		return true, nil
+	}
+	isPod := request.Kind.Kind == "Pod"
+	if !isPod && metav1.GetControllerOf(&meta.Metadata) != nil {
+		return true, nil
+	}
+	if request.Operation == admissionv1.Create {
+		return false, nil
+	}
+	if isPod {
+		return request.SubResource == "" && sameImages(request.Object.Raw, request.OldObject.Raw), nil
+	}
+	return sameTemplate(request), nil
+}
+
+func sameImages(a, b []byte) bool {
+	return imagesOf(a) == imagesOf(b)
+}
+
+func imagesOf(raw []byte) string {
+	type containers []struct{ Name, Image string }
+	var pod struct {
+		Spec struct{ InitContainers, Containers, EphemeralContainers containers }
+	}
+	if err := json.Unmarshal(raw, &pod); err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(pod.Spec)
+}
+
+func sameTemplate(request *admissionv1.AdmissionRequest) bool {
+	before, ok1, err1 := objectOf(request, request.OldObject.Raw).Template()
+	after, ok2, err2 := objectOf(request, request.Object.Raw).Template()
+	return ok1 && ok2 && err1 == nil && err2 == nil && bytes.Equal(before.JSON, after.JSON)
+}
+
+func (w *Webhooks) input(ctx context.Context, request *admissionv1.AdmissionRequest) review.Input {
+	object := objectOf(request, request.Object.Raw)
+	input := review.Input{Object: object, Policy: w.Policy(), Facts: policy.Facts{
+		Now:             w.Now(),
+		Namespace:       request.Namespace,
+		NamespaceLabels: w.Cluster.NamespaceLabels(ctx, request.Namespace),
+		Kubernetes:      w.Cluster.Kubernetes(),
+		Requester:       request.UserInfo.Username,
+		RequesterGroups: request.UserInfo.Groups,
+		AgentImage:      w.AgentImage,
+		ServiceAccount:  w.Cluster.ServiceAccount(ctx, request.Namespace, review.ServiceAccountOf(object)),
+	}}
+	if request.Operation == admissionv1.Update {
+		old := objectOf(request, request.OldObject.Raw)
+		input.Old = &old
+	}
+	return input
+}
+
+func objectOf(request *admissionv1.AdmissionRequest, raw []byte) manifest.Object {
+	object := manifest.Object{APIVersion: metav1.GroupVersion{Group: request.Kind.Group, Version: request.Kind.Version}.String(),
+		Kind: request.Kind.Kind, Namespace: request.Namespace, Name: request.Name, JSON: raw}
+	if object.Name == "" { // the API server makes the name later
+		if named, err := manifest.FromJSON(raw); err == nil {
+			object.Name = named.Name
+		}
+	}
+	return object
+}
+
+func (w *Webhooks) count(webhook string, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, findings []policy.Finding) {
+	if request.DryRun != nil && *request.DryRun {
+		return
+	}
+	decision := "allowed"
+	switch {
+	case !response.Allowed:
+		decision = "denied"
+	case len(response.Patch) > 0:
+		decision = "mutated"
+	}
+	w.Metrics.count(webhook, decision, findings)
+}
+
+// invalid denies an object that can't be read.
+func invalid(object manifest.Object, err error) *admissionv1.AdmissionResponse {
+	return invalidField(object, "", err)
+}
+
+// invalidField denies an object because of one field, with one cause for each error.
+func invalidField(object manifest.Object, field string, err error) *admissionv1.AdmissionResponse {
+	errs := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		errs = joined.Unwrap()
+	}
+	details := &metav1.StatusDetails{Kind: object.Kind, Name: object.Name}
+	for _, err := range errs {
+		details.Causes = append(details.Causes, metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: field, Message: err.Error()})
+	}
+	return &admissionv1.AdmissionResponse{Result: &metav1.Status{Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity,
+		Reason: metav1.StatusReasonInvalid, Message: err.Error(), Details: details}}
+}

@@ -1,0 +1,135 @@
+// Package cluster knows what the webhook must know of the cluster, and keeps it in caches that fill in the background:
+// labels of opted-in namespaces, annotations of service accounts, and the versions of the API server and the kubelets.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// OptInLabel is the namespace label that brings a namespace under Twelvefold.
+const OptInLabel = "twelvefold.dev/admission"
+
+const (
+	// liveTimeout bounds the question to the API server about an object that the cache has not heard of yet: a
+	// namespace or service account made a moment before its first pod.
+	liveTimeout = time.Second
+	// versionPeriod is how often nodes are listed: versions change when nodes are replaced.
+	versionPeriod = 5 * time.Minute
+	nodePage      = 200
+)
+
+// Cluster answers from caches.
+type Cluster struct {
+	Cache     client.Reader
+	Live      client.Reader
+	Discovery discovery.ServerVersionInterface
+	Log       *slog.Logger
+
+	versions atomic.Pointer[policy.Kubernetes]
+}
+
+// NamespaceLabels are the labels of a namespace, nil if nobody knows it.
+func (c *Cluster) NamespaceLabels(ctx context.Context, name string) map[string]string {
+	return c.metadata(ctx, "Namespace", client.ObjectKey{Name: name}).Labels
+}
+
+// ServiceAccount are the annotations of a service account, nil if nobody knows it.
+func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string) map[string]string {
+	return c.metadata(ctx, "ServiceAccount", client.ObjectKey{Namespace: namespace, Name: name}).Annotations
+}
+
+func (c *Cluster) metadata(ctx context.Context, kind string, key client.ObjectKey) metav1.PartialObjectMetadata {
+	var object metav1.PartialObjectMetadata
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	if c.Cache.Get(ctx, key, &object) == nil {
+		return object
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	if err := c.Live.Get(ctx, key, &object); err != nil {
+		c.Log.Warn("unknown object", "kind", kind, "namespace", key.Namespace, "name", key.Name, "error", err)
+	}
+	return object
+}
+
+// Kubernetes are the versions as last seen.
+func (c *Cluster) Kubernetes() policy.Kubernetes {
+	if v := c.versions.Load(); v != nil {
+		return *v
+	}
+	return policy.Kubernetes{}
+}
+
+// Ready fails until the versions are known.
+func (c *Cluster) Ready(*http.Request) error {
+	if c.versions.Load() == nil {
+		return fmt.Errorf("the cluster's versions are not known yet")
+	}
+	return nil
+}
+
+// NeedLeaderElection is false: every replica answers.
+func (c *Cluster) NeedLeaderElection() bool { return false }
+
+// Start looks at the versions until the context ends: often until they are known, seldom afterwards.
+func (c *Cluster) Start(ctx context.Context) error {
+	for ctx.Err() == nil {
+		period := time.Second
+		if found, err := c.readVersions(ctx); err != nil {
+			c.Log.Warn("reading the cluster's versions failed", "error", err)
+		} else {
+			c.versions.Store(&found)
+		}
+		if c.versions.Load() != nil {
+			period = wait.Jitter(versionPeriod, 0.2)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(period):
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) readVersions(ctx context.Context) (policy.Kubernetes, error) {
+	var found policy.Kubernetes
+	server, err := c.Discovery.ServerVersion()
+	if err != nil {
+		return found, err
+	}
+	if found.APIServer, err = strconv.Atoi(strings.TrimRight(server.Minor, "+")); err != nil {
+		return found, fmt.Errorf("the API server's minor version is %q", server.Minor)
+	}
+	nodes := &corev1.NodeList{}
+	for first := true; first || nodes.Continue != ""; first = false {
+		if err := c.Live.List(ctx, nodes, client.Limit(nodePage), client.Continue(nodes.Continue)); err != nil {
+			return found, err
+		}
+		for _, node := range nodes.Items {
+			kubelet, err := version.ParseGeneric(node.Status.NodeInfo.KubeletVersion)
+			if err != nil { // virtual nodes call themselves as they like, and run no init containers of ours
+				continue
+			}
+			if minor := int(kubelet.Minor()); found.OldestKubelet == 0 || minor < found.OldestKubelet {
+				found.OldestKubelet = minor
+			}
+		}
+	}
+	return found, nil
+}

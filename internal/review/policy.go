@@ -1,0 +1,66 @@
+package review
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/policy"
+)
+
+// LoadPolicy reads a policy and runs the policy's own tests: what fails them must not take effect.
+func LoadPolicy(data []byte, catalogue policy.Catalogue) (*policy.Policy, error) {
+	p, err := policy.Parse(data, catalogue)
+	if err != nil {
+		return nil, err
+	}
+	if err := TestPolicy(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// TestPolicy runs the samples of a policy. Each is judged as a pod that a controller makes, on a new cluster.
+func TestPolicy(p *policy.Policy) error {
+	var errs []error
+	for _, test := range p.Spec().Tests {
+		fail := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("policy: test %q: %s", test.Name, fmt.Sprintf(format, args...)))
+		}
+		verdict, err := Full(Input{
+			Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: []byte(test.Pod)},
+			Policy: p,
+			Facts: policy.Facts{Namespace: test.Namespace, Kubernetes: policy.Kubernetes{APIServer: newest}, Requester: "system:kube-controller-manager",
+				Now: time.Time{}, AgentImage: "twelvefold-agent", Offline: true},
+		})
+		if err != nil {
+			fail("%v", err)
+			continue
+		}
+		found := map[policy.Level][]string{}
+		for _, f := range verdict.Findings {
+			found[f.Level] = append(found[f.Level], f.Rule)
+		}
+		for _, rule := range test.Expect.Deny {
+			if !slices.Contains(found[policy.Deny], rule) {
+				fail("%s should deny, and doesn't", rule)
+			}
+		}
+		for _, rule := range test.Expect.Warn {
+			if !slices.Contains(found[policy.Warn], rule) {
+				fail("%s should warn, and doesn't", rule)
+			}
+		}
+		for _, rule := range found[policy.Deny] {
+			if !slices.Contains(test.Expect.Deny, rule) {
+				fail("%s denies it, which is not expected", rule)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// newest is the newest Kubernetes that this version knows, as a minor version.
+const newest = 37

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Options are the flags of cmd/webhook.
+type Options struct {
+	Namespace     string        // that Twelvefold runs in
+	ServiceName   string        // in front of the webhook
+	AgentImage    string        // for the containers that are injected
+	PolicyName    string        // ConfigMap of the policy
+	WebhookConfig string        // name of both webhook configurations
+	CASecret      string        // Secret of the self-managed CA
+	TLSDir        string        // mounted tls.crt and tls.key; empty means self-managed
+	BindAddress   string        //
+	Port          int           //
+	MetricsAddr   string        //
+	HealthAddr    string        //
+	DrainDelay    time.Duration // from the signal to stop until connections are closed
+	LogLevel      slog.Level
+}
+
+// Command is the command line of cmd/webhook.
+func Command() *cobra.Command {
+	var o Options
+	command := &cobra.Command{
+		Use:   "webhook",
+		Short: "Serves Twelvefold's admission webhooks",
+		Long: "Serves Twelvefold's admission webhooks: /mutate for pods, /validate for pods, ephemeral containers and workload\n" +
+			"templates, /validate-policy for the policy ConfigMap. It runs in the cluster; the Helm chart sets every flag.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Namespace == "" {
+				return fmt.Errorf("--namespace is empty: set it, or POD_NAMESPACE")
+			}
+			log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: o.LogLevel}))
+			return Run(cmd.Context(), o, nil, log)
+		},
+	}
+	f := command.Flags()
+	f.StringVar(&o.Namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace that Twelvefold runs in")
+	f.StringVar(&o.ServiceName, "service-name", "twelvefold-webhook", "Service in front of the webhook, for its certificate")
+	f.StringVar(&o.AgentImage, "agent-image", "twelvefold-agent", "image of the containers that are injected into pods")
+	f.StringVar(&o.PolicyName, "policy-configmap", "twelvefold-policy", "ConfigMap of the policy; the last good one is kept in NAME-last-good")
+	f.StringVar(&o.WebhookConfig, "webhook-config", "aa-twelvefold", "name of the mutating and the validating webhook configuration")
+	f.StringVar(&o.CASecret, "ca-secret", "twelvefold-ca", "Secret of the self-managed CA")
+	f.StringVar(&o.TLSDir, "tls-dir", "", "directory with tls.crt and tls.key, kept current by cert-manager or another tool (default: certificates are self-managed)")
+	f.StringVar(&o.BindAddress, "bind-address", "", "address to serve webhooks on (default: all)")
+	f.IntVar(&o.Port, "port", 9443, "port to serve webhooks on")
+	f.StringVar(&o.MetricsAddr, "metrics-bind-address", ":8080", "address of /metrics")
+	f.StringVar(&o.HealthAddr, "health-bind-address", ":8081", "address of /healthz and /readyz")
+	f.DurationVar(&o.DrainDelay, "drain-delay", 10*time.Second, "how long to serve on after a signal to stop, while endpoints are told")
+	f.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "lowest level to log: debug, info, warn, error")
+	return command
+}
