@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -31,7 +32,7 @@ func (e *Emulator) authorized(a action, next func(http.ResponseWriter, *http.Req
 			vaultError{http.StatusBadRequest, "BadParameter", "", "The api-version is missing."}.write(w)
 			return
 		}
-		clientID, ok := e.tokens.verify(bearer(r), resourceOf(vault.Host), vault.Tenant)
+		clientID, ok := e.tokens.verify(bearer(r), vault.resource(), vault.Tenant)
 		if !ok {
 			challenge(w, vault)
 			return
@@ -58,7 +59,7 @@ func bearer(r *http.Request) string {
 // challenge tells the client where to get a token, and for what.
 // https://learn.microsoft.com/azure/key-vault/general/authentication-requests-and-responses
 func challenge(w http.ResponseWriter, v Vault) {
-	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="%s"`, authorityOf(v.Host), v.Tenant, resourceOf(v.Host)))
+	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="%s"`, authorityOf(v.Host), v.Tenant, v.resource()))
 	vaultError{http.StatusUnauthorized, "Unauthorized", "", "AKV10000: Request is missing a Bearer or PoP token."}.write(w)
 }
 
@@ -68,8 +69,8 @@ func suffixOf(host string) string {
 	return suffix
 }
 
-// resourceOf is the audience of tokens for a vault.
-func resourceOf(host string) string { return "https://" + suffixOf(host) }
+// resource is the audience of tokens for the vault.
+func (v Vault) resource() string { return cmp.Or(v.Resource, "https://"+suffixOf(v.Host)) }
 
 // authorityOf is the Entra host of a vault's cloud.
 func authorityOf(host string) string {

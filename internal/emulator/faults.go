@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ type Fault struct {
 	Delay      time.Duration `json:"delay,omitempty"`      // nanoseconds in JSON
 	Down       bool          `json:"down,omitempty"`       // break the connection without an answer
 	Status     int           `json:"status,omitempty"`     // 429, 500, 503, …
+	Body       string        `json:"body,omitempty"`       // with Status; default is an error in Key Vault's JSON
 	RetryAfter time.Duration `json:"retryAfter,omitempty"` // sent in whole seconds, rounded up; 0 sends no header
 	Times      int           `json:"times,omitempty"`      // how often; 0 until Heal
 }
@@ -82,10 +84,15 @@ func (e *Emulator) injectFault(w http.ResponseWriter, r *http.Request, host stri
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
 	}
-	if f.Status == http.StatusTooManyRequests {
+	switch {
+	case f.Body != "":
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(f.Status)
+		io.WriteString(w, f.Body)
+	case f.Status == http.StatusTooManyRequests:
 		vaultError{f.Status, "Throttled", "", "Request was not processed because too many requests were received."}.write(w)
-		return true
+	default:
+		vaultError{f.Status, http.StatusText(f.Status), "", fmt.Sprintf("The emulator was told to answer %d.", f.Status)}.write(w)
 	}
-	vaultError{f.Status, http.StatusText(f.Status), "", fmt.Sprintf("The emulator was told to answer %d.", f.Status)}.write(w)
 	return true
 }

@@ -18,6 +18,7 @@ type Seed struct {
 type Vault struct {
 	Host           string   `json:"host"`                     // the whole host: shop.vault.azure.net
 	Tenant         string   `json:"tenant,omitempty"`         // default [DefaultTenant]
+	Resource       string   `json:"resource,omitempty"`       // what challenges name; default is the vault's domain, as clients demand
 	AccessPolicies bool     `json:"accessPolicies,omitempty"` // the older permission model: refusals read otherwise
 	Secrets        []Secret `json:"secrets,omitempty"`
 }

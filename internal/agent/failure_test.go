@@ -1,0 +1,267 @@
+package agent_test
+
+import (
+	"testing"
+	"time"
+
+	"twelvefold.dev/internal/agent"
+	"twelvefold.dev/internal/emulator"
+	"twelvefold.dev/internal/keyvault"
+)
+
+func TestAzureRefuses(t *testing.T) {
+	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	const foreign = "99999999-9999-4999-8999-999999999999"
+	for name, tc := range map[string]struct {
+		secret emulator.Secret
+		change func(*pod)
+		code   int
+		want   []string
+	}{
+		"missing": {
+			secret: emulator.Secret{Name: "other"},
+			code:   agent.ExitMissing,
+			want:   []string{"secret db-password in vault shop.vault.azure.net", "SecretNotFound", "optional"},
+		},
+		"disabled": {
+			secret: emulator.Secret{Name: "db-password", Disabled: true},
+			code:   agent.ExitDisabled,
+			want:   []string{"secret db-password", "disabled", "enable it"},
+		},
+		"expired": {
+			secret: emulator.Secret{Name: "db-password", Expires: &past},
+			code:   agent.ExitDisabled,
+			want:   []string{"secret db-password", "expired at"},
+		},
+		"not yet valid": {
+			secret: emulator.Secret{Name: "db-password", NotBefore: &future},
+			code:   agent.ExitDisabled,
+			want:   []string{"secret db-password", "not valid before"},
+		},
+		"in date": {
+			secret: emulator.Secret{Name: "db-password", NotBefore: &past, Expires: &future},
+			code:   agent.ExitOK,
+		},
+		"no role": {
+			secret: emulator.Secret{Name: "db-password"},
+			change: func(p *pod) { p.identity(emulator.Identity{}) },
+			code:   agent.ExitDenied,
+			want:   []string{"secret db-password", "ForbiddenByRbac", `"Key Vault Secrets User"`, clientID},
+		},
+		"role for metadata only": {
+			secret: emulator.Secret{Name: "db-password"},
+			change: func(p *pod) { p.identity(emulator.Identity{Roles: map[string]emulator.Role{shop: emulator.Reader}}) },
+			code:   agent.ExitDenied,
+			want:   []string{`"Key Vault Secrets User"`},
+		},
+		"no access policy": {
+			secret: emulator.Secret{Name: "db-password"},
+			change: func(p *pod) {
+				p.AddVault(emulator.Vault{Host: shop, AccessPolicies: true})
+				p.identity(emulator.Identity{})
+			},
+			code: agent.ExitDenied,
+			want: []string{"AccessDenied", "access policies", clientID},
+		},
+		"no federated credential": {
+			secret: emulator.Secret{Name: "db-password"},
+			change: func(p *pod) {
+				p.identity(emulator.Identity{Federated: []emulator.Federated{{Subject: "system:serviceaccount:bank:api"}}})
+			},
+			code: agent.ExitDenied,
+			want: []string{"identity " + clientID, "AADSTS700213", "subject system:serviceaccount:shop:api", "issuer " + issuer},
+		},
+		"unknown client id": {
+			secret: emulator.Secret{Name: "db-password"},
+			change: func(p *pod) { p.env["AZURE_CLIENT_ID"] = foreign },
+			code:   agent.ExitDenied,
+			want:   []string{foreign, "AADSTS700016", "azure.workload.identity/client-id"},
+		},
+		"behind a firewall": {
+			secret: emulator.Secret{Name: "db-password"},
+			change: func(p *pod) {
+				p.Fail(shop, emulator.Fault{Status: 403, Body: `{"error":{"code":"Forbidden","message":"Client address is not authorized.","innererror":{"code":"ForbiddenByFirewall"}}}`})
+			},
+			code: agent.ExitDenied,
+			want: []string{"ForbiddenByFirewall", "private endpoint"},
+		},
+		"vault of another tenant": {
+			secret: emulator.Secret{Name: "db-password"},
+			change: func(p *pod) { p.AddVault(emulator.Vault{Host: shop, Tenant: foreign}) },
+			code:   agent.ExitDenied,
+			want:   []string{foreign, emulator.DefaultTenant, "tenant"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			tc.secret.Value = marker
+			p.secret(t, shop, tc.secret)
+			if tc.change != nil {
+				tc.change(p)
+			}
+			p.fetch(t, env(in("db-password"))).want(t, tc.code, tc.want...)
+		})
+	}
+}
+
+// identity changes what the emulator knows of the pod's identity; what is empty of federation stays as it was.
+func (p *pod) identity(i emulator.Identity) {
+	i.ClientID = clientID
+	if i.Federated == nil {
+		i.Federated = []emulator.Federated{{Subject: "*"}}
+	}
+	p.SetIdentity(i)
+}
+
+func TestWrongServiceAccount(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "db-password", Value: marker})
+	p.serviceAccount(t, "shop", "web")
+	p.fetch(t, env(in("db-password"))).want(t, agent.ExitDenied, "subject system:serviceaccount:shop:web", "federated credential")
+}
+
+func TestFailuresAreToldTogether(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "off", Value: marker, Disabled: true})
+	plan := env(in("absent"))
+	plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("off")}, {Path: "g", Secret: in("absent-too")}}
+	p.fetch(t, plan).want(t, agent.ExitMissing, "secret absent in", "secret off in", "secret absent-too in")
+}
+
+func TestIdentityIsBlamedOnce(t *testing.T) {
+	p := newPod(t)
+	p.serviceAccount(t, "other", "api")
+	plan := env(in("a"))
+	plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("b")}, {Path: "g", Secret: in("c")}}
+	r := p.fetch(t, plan)
+	r.want(t, agent.ExitDenied, "AADSTS700213")
+	if n := len(splitLines(r.termination)); n != 2 {
+		t.Errorf("%d lines, want a heading and one more:\n%s", n, r.termination)
+	}
+}
+
+func TestTemporaryFaultsAreRetried(t *testing.T) {
+	for name, fault := range map[string]emulator.Fault{
+		"408": {Status: 408, Times: 1}, "429": {Status: 429, Times: 3}, "503": {Status: 503, Times: 2}, "500": {Status: 500, Times: 1}, "reset": {Down: true, Times: 2},
+	} {
+		for _, host := range []string{shop, "login.microsoftonline.com"} {
+			t.Run(name+" from "+host, func(t *testing.T) {
+				p := newPod(t)
+				p.secret(t, shop, emulator.Secret{Name: "db-password", Value: marker})
+				p.Fail(host, fault)
+				p.fetch(t, env(in("db-password"))).want(t, agent.ExitOK)
+			})
+		}
+	}
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "db-password", Value: marker})
+	p.Fail(shop, emulator.Fault{Status: 429, RetryAfter: time.Second, Times: 1})
+	start := time.Now()
+	p.fetch(t, env(in("db-password"))).want(t, agent.ExitOK)
+	if took := time.Since(start); took < time.Second {
+		t.Errorf("came back after %v, was asked to wait 1s", took)
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	for name, tc := range map[string]struct {
+		host     string
+		fault    emulator.Fault
+		deadline string
+		want     []string
+	}{
+		"throttled for ever":            {shop, emulator.Fault{Status: 429}, "100ms", []string{"throttled", "429", "deadline"}},
+		"told to come back too late":    {shop, emulator.Fault{Status: 429, RetryAfter: time.Hour}, "1m", []string{"throttled", "attempts: 1"}},
+		"slow":                          {shop, emulator.Fault{Delay: time.Hour}, "100ms", []string{"no answer from " + shop}},
+		"down":                          {shop, emulator.Fault{Down: true}, "100ms", []string{"cannot reach " + shop, "keyVault.proxy"}},
+		"Entra ID throttled for ever":   {"login.microsoftonline.com", emulator.Fault{Status: 429}, "100ms", []string{"Entra ID answers 429"}},
+		"Entra ID down":                 {"login.microsoftonline.com", emulator.Fault{Down: true}, "100ms", []string{"cannot reach login.microsoftonline.com"}},
+		"Entra ID slow":                 {"login.microsoftonline.com", emulator.Fault{Delay: time.Hour}, "100ms", []string{"no answer from login.microsoftonline.com"}},
+		"the vault's own server breaks": {shop, emulator.Fault{Status: 500}, "100ms", []string{"Azure answers 500"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.secret(t, shop, emulator.Secret{Name: "db-password", Value: marker})
+			p.Fail(tc.host, tc.fault)
+			start := time.Now()
+			p.fetch(t, env(in("db-password")), "--deadline", tc.deadline).want(t, agent.ExitUnreachable, tc.want...)
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+func TestSlowAnswerIsGivenUpAndAskedAgain(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "db-password", Value: marker})
+	p.retry.Timeout = 500 * time.Millisecond
+	p.Fail(shop, emulator.Fault{Delay: time.Hour, Times: 1})
+	p.fetch(t, env(in("db-password"))).want(t, agent.ExitOK)
+}
+
+func TestUntrustedAuthority(t *testing.T) {
+	p := newPod(t)
+	other := newPod(t)
+	p.env["TWELVEFOLD_TRUSTED_CA"] = other.env["TWELVEFOLD_TRUSTED_CA"]
+	// It fails at once, though the deadline is a minute away.
+	p.fetch(t, env(in("db-password"))).want(t, agent.ExitUnreachable, "certificate", "keyVault.trustedCA")
+}
+
+func TestUnknownVault(t *testing.T) {
+	p := newPod(t)
+	s := keyvault.Secret{Vault: "absent.vault.azure.net", Name: "a"}
+	p.fetch(t, env(s), "--deadline", "100ms").want(t, agent.ExitUnreachable, "cannot reach absent.vault.azure.net")
+}
+
+// The SDK asks nobody for a token that is meant for another resource than the vault's own.
+func TestChallengeForAnotherResourceIsRefused(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
+	p.AddVault(emulator.Vault{Host: shop, Resource: "https://vault.evil.example"})
+	p.fetch(t, env(in("a"))).want(t, agent.ExitConfiguration, "vault.evil.example")
+	for _, r := range p.Requests() {
+		if r.Method == "POST" {
+			t.Error("a token was asked for")
+		}
+	}
+}
+
+// What answers in Azure's place may send anything; errors of decoders quote it.
+func TestGarbledAnswerIsNotQuoted(t *testing.T) {
+	for name, body := range map[string]string{
+		"no JSON": marker, "wrong type": `{"value": ["` + marker + `"]}`, "cut": `{"value": "` + marker, "no value": `{"id": "` + marker + `"}`,
+		"dates": `{"value": "x", "attributes": {"exp": "` + marker + `"}}`,
+	} {
+		for _, host := range []string{shop, "login.microsoftonline.com"} {
+			t.Run(name+" from "+host, func(t *testing.T) {
+				p := newPod(t)
+				p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
+				p.Fail(host, emulator.Fault{Status: 200, Body: body})
+				if r := p.fetch(t, env(in("a")), "--deadline", "100ms"); r.code == agent.ExitOK {
+					t.Errorf("fetched from garbage: %s", r.log)
+				}
+			})
+		}
+	}
+}
+
+func TestSovereignCloud(t *testing.T) {
+	p := newPod(t)
+	s := keyvault.Secret{Vault: "shop.vault.azure.cn", Name: "a"}
+	p.secret(t, s.Vault, emulator.Secret{Name: s.Name, Value: marker})
+	p.fetch(t, env(s)).want(t, agent.ExitOK)
+	if n := len(p.requests("login.chinacloudapi.cn")); n == 0 {
+		t.Error("the token does not come from China's Entra ID")
+	}
+}
+
+func TestProxyThatIsDown(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
+	p.env["HTTPS_PROXY"] = "http://127.0.0.1:1" // where nobody listens
+	p.fetch(t, env(in("a")), "--deadline", "50ms").want(t, agent.ExitUnreachable, "127.0.0.1:1")
+}

@@ -1,0 +1,182 @@
+package agent_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"twelvefold.dev/internal/agent"
+	"twelvefold.dev/internal/emulator"
+	"twelvefold.dev/internal/keyvault"
+)
+
+func TestFetchDelivers(t *testing.T) {
+	p := newPod(t)
+	const bank = "bank.vault.azure.net"
+	old := p.secret(t, shop, emulator.Secret{Name: "db-password", Value: marker + "-old"})
+	p.secret(t, shop, emulator.Secret{Name: "db-password", Value: marker + "-new"})
+	p.secret(t, shop, emulator.Secret{Name: "tls", Value: "-----BEGIN\n" + marker + "'\r\n\x00-----END"})
+	p.secret(t, bank, emulator.Secret{Name: "db-password", Value: marker + "-bank"})
+
+	pinned := keyvault.Secret{Vault: shop, Name: "db-password", Version: old}
+	optional := keyvault.Secret{Vault: shop, Name: "absent", Optional: true}
+	plan := keyvault.Plan{
+		Env: []keyvault.EnvItem{
+			{Key: "K0", Secret: in("db-password"), EnvName: "NEW"},
+			{Key: "K1", Secret: pinned, EnvName: "OLD"},
+			{Key: "K2", Secret: optional, EnvName: "ABSENT"},
+			{Key: "K3", Secret: keyvault.Secret{Vault: bank, Name: "db-password"}, EnvName: "BANK"},
+			{Key: "K4", Secret: in("db-password"), EnvName: "AGAIN"},
+		},
+		Files: []keyvault.FileItem{
+			{Path: "tls.pem", Secret: in("tls")},
+			{Path: "db/password", Secret: in("db-password"), Mode: 0o440},
+			{Path: "absent", Secret: optional},
+		},
+	}
+	want := map[string]string{
+		"env/env": "K0='" + marker + "-new'\nK1='" + marker + "-old'\nK3='" + marker + "-bank'\nK4='" + marker + "-new'\n",
+		// A file carries any bytes.
+		"files/tls.pem":     "-----BEGIN\n" + marker + "'\r\n\x00-----END",
+		"files/db/password": marker + "-new",
+	}
+
+	for range 2 { // a restarted container runs again in the same volumes
+		p.fetch(t, plan).want(t, agent.ExitOK)
+		if diff := cmp.Diff(want, p.delivered(t)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	for name, mode := range map[string]os.FileMode{"env/env": 0o400, "files/tls.pem": 0o444, "files/db/password": 0o440} {
+		if info, err := os.Stat(p.path(name)); err != nil || info.Mode() != mode {
+			t.Errorf("%s: mode %v, %v; want %v", name, info.Mode(), err, mode)
+		}
+	}
+}
+
+func TestFetchAsksOncePerSecretAndOnceForAToken(t *testing.T) {
+	p := newPod(t)
+	var plan keyvault.Plan
+	for i, name := range []string{"a", "b", "c", "d", "e", "f", "a", "b"} {
+		p.secret(t, shop, emulator.Secret{Name: name, Value: marker})
+		plan.Env = append(plan.Env, keyvault.EnvItem{Key: "K" + string(rune('0'+i)), Secret: in(name), EnvName: "A"})
+	}
+	p.fetch(t, plan).want(t, agent.ExitOK)
+	if diff := cmp.Diff(map[int]int{401: 1, 200: 6}, p.requests(shop)); diff != "" {
+		t.Errorf("requests to the vault by status (-want +got):\n%s", diff)
+	}
+	tokens := 0
+	for _, r := range p.Requests() {
+		if r.Method == "POST" {
+			tokens++
+		}
+	}
+	if tokens != 1 {
+		t.Errorf("%d requests for tokens, want 1", tokens)
+	}
+}
+
+func TestOptionalSecretThatWentAwayLeavesNoFile(t *testing.T) {
+	p := newPod(t)
+	if err := os.WriteFile(p.path("files/old"), []byte("of an earlier run"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	s := keyvault.Secret{Vault: shop, Name: "gone", Optional: true}
+	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "old", Secret: s}}}).want(t, agent.ExitOK)
+	if diff := cmp.Diff(map[string]string{}, p.delivered(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOptionalOnlyIfAllUsesAre(t *testing.T) {
+	p := newPod(t)
+	optional := in("absent")
+	optional.Optional = true
+	plan := env(optional)
+	plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("absent")}}
+	p.fetch(t, plan).want(t, agent.ExitMissing, "secret absent in vault shop.vault.azure.net")
+}
+
+func TestEnvFileIsThereEvenIfEmpty(t *testing.T) { // fileKeyRef's optional forgives a missing key, not a missing file
+	p := newPod(t)
+	s := in("absent")
+	s.Optional = true
+	p.fetch(t, env(s)).want(t, agent.ExitOK)
+	if diff := cmp.Diff(map[string]string{"env/env": ""}, p.delivered(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestUndeliverableValueWritesNothing(t *testing.T) {
+	for name, value := range map[string]string{
+		"single quote": marker + "'", "NUL": marker + "\x00", "empty": "", "CR LF": marker + "\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			p.secret(t, shop, emulator.Secret{Name: "good", Value: marker})
+			p.secret(t, shop, emulator.Secret{Name: "bad", Value: value})
+			plan := env(in("bad"))
+			plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("good")}}
+			p.fetch(t, plan).want(t, agent.ExitUndeliverable, "secret bad in vault shop.vault.azure.net", "DB_PASSWORD", "file.twelvefold.dev/")
+			if diff := cmp.Diff(map[string]string{}, p.delivered(t)); diff != "" {
+				t.Errorf("something was written (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	good := newPod(t)
+	good.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
+	for name, tc := range map[string]struct {
+		change func(*pod)
+		want   string
+	}{
+		"no plan":          {func(p *pod) { p.env[keyvault.PlanEnv] = "" }, "TWELVEFOLD_PLAN"},
+		"plan of tomorrow": {func(p *pod) { p.env[keyvault.PlanEnv] = `{"rotate": true}` }, "rotate"},
+		"path that climbs": {func(p *pod) {
+			p.env[keyvault.PlanEnv] = `{"files":[{"path":"../x","vault":"` + shop + `","secret":"a"}]}`
+		}, `"../x"`},
+		"secret that climbs": {func(p *pod) {
+			p.env[keyvault.PlanEnv] = `{"files":[{"path":"x","vault":"` + shop + `","secret":"../a"}]}`
+		}, `"../a"`},
+		"no client id":    {func(p *pod) { p.env["AZURE_CLIENT_ID"] = "" }, "azure.workload.identity/client-id"},
+		"no tenant":       {func(p *pod) { p.env["AZURE_TENANT_ID"] = "" }, "azure.workload.identity/tenant-id"},
+		"no token":        {func(p *pod) { p.env["AZURE_FEDERATED_TOKEN_FILE"] = "/nowhere/token" }, "/nowhere/token"},
+		"CA is no PEM":    {func(p *pod) { p.env["TWELVEFOLD_TRUSTED_CA"] = "x" }, "keyVault.trustedCA"},
+		"plain authority": {func(p *pod) { p.env["AZURE_AUTHORITY_HOST"] = "http://login.microsoftonline.com" }, "https"},
+		"no volume":       {func(p *pod) { p.args[1] = "/nowhere/env" }, "twelvefold-env"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := *good
+			p.args = append([]string(nil), good.args...)
+			p.env = map[string]string{keyvault.PlanEnv: `{"env":[{"key":"K0","name":"A","vault":"` + shop + `","secret":"a"}]}`}
+			for k, v := range good.env {
+				if k != keyvault.PlanEnv {
+					p.env[k] = v
+				}
+			}
+			tc.change(&p)
+			p.run(t, append([]string{"fetch"}, p.args...)...).want(t, agent.ExitConfiguration, tc.want)
+		})
+	}
+}
+
+func TestTerminationMessageIsCut(t *testing.T) {
+	p := newPod(t)
+	var plan keyvault.Plan
+	for range 60 {
+		name := strings.Repeat("x", 50) + "-" + string(rune('A'+len(plan.Files)%26)) + string(rune('A'+len(plan.Files)/26))
+		plan.Files = append(plan.Files, keyvault.FileItem{Path: name, Secret: in(name)})
+	}
+	r := p.fetch(t, plan)
+	r.want(t, agent.ExitMissing, "more in the log")
+	if len(r.termination) > 4096 {
+		t.Errorf("the termination message has %d bytes, the kubelet keeps 4096", len(r.termination))
+	}
+	if n := strings.Count(r.log, "SecretNotFound"); n != 60 {
+		t.Errorf("the log tells of %d secrets, want 60", n)
+	}
+}

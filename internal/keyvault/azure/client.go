@@ -1,0 +1,126 @@
+// Package azure reads secrets from Azure Key Vault with Azure's own SDK.
+//
+// The credential is constructed explicitly (workload identity): DefaultAzureCredential's probing is slow, and nobody knows which identity
+// it ends up with. The SDK's check that a challenge's resource matches the vault's domain stays on. There is one client per vault, so that
+// a vault's 401 challenge is paid once. Retries are this package's own (see retry.go); the SDK's are off, since they know neither
+// the deadline nor jitter after Retry-After.
+package azure
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+)
+
+// Config says who reads and how. Identity and HTTP are required.
+type Config struct {
+	Identity Identity
+	HTTP     *http.Client // see [HTTPClient]
+	Log      *slog.Logger // progress: names, never values; default none
+	Now      func() time.Time
+	Retry    Retry
+}
+
+// Client reads secrets as one identity. Its methods may be called from several goroutines.
+type Client struct {
+	Config
+	mu          sync.Mutex
+	vaults      map[string]*vault                 // by host
+	credentials map[string]azcore.TokenCredential // by authority
+}
+
+// New checks the identity. It sends nothing.
+func New(c Config) (*Client, error) {
+	if err := c.Identity.validate(); err != nil {
+		return nil, err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Retry = c.Retry.withDefaults()
+	return &Client{Config: c, vaults: map[string]*vault{}, credentials: map[string]azcore.TokenCredential{}}, nil
+}
+
+// vault is the SDK's client of one vault.
+type vault struct {
+	*azsecrets.Client
+	turn       chan struct{} // see get
+	authorized atomic.Bool
+}
+
+func (c *Client) vault(host string) (*vault, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.vaults[host]; v != nil {
+		return v, nil
+	}
+	authority := cmp.Or(c.Identity.AuthorityHost, authorityOf(host))
+	options := azcore.ClientOptions{
+		Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: authority},
+		Retry:     policy.RetryOptions{MaxRetries: -1},
+		Transport: transport{c.HTTP},
+		Telemetry: policy.TelemetryOptions{ApplicationID: "twelvefold"},
+	}
+	if c.credentials[authority] == nil {
+		credential, err := c.Identity.credential(options)
+		if err != nil {
+			return nil, err
+		}
+		c.credentials[authority] = credential
+	}
+	client, err := azsecrets.NewClient("https://"+host, c.credentials[authority], &azsecrets.ClientOptions{ClientOptions: options})
+	if err != nil {
+		return nil, err
+	}
+	c.vaults[host] = &vault{Client: client, turn: make(chan struct{}, 1)}
+	return c.vaults[host], nil
+}
+
+// get sends one request. Until the vault has answered one, requests go out one at a time:
+// the SDK would pay for a challenge per request in flight.
+func (v *vault) get(ctx context.Context, name, version string, timeout time.Duration) (azsecrets.Secret, error) {
+	if !v.authorized.Load() {
+		select {
+		case v.turn <- struct{}{}:
+		case <-ctx.Done():
+			return azsecrets.Secret{}, ctx.Err()
+		}
+		if v.authorized.Load() {
+			<-v.turn
+		} else {
+			defer func() { <-v.turn }()
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	res, err := v.GetSecret(ctx, name, version, nil)
+	var answer *azcore.ResponseError
+	if err == nil || errors.As(err, &answer) {
+		v.authorized.Store(true)
+	}
+	return res.Secret, err
+}
+
+// authorityOf is the token issuer of a vault's cloud.
+func authorityOf(host string) string {
+	switch suffix(host) {
+	case "vault.azure.cn":
+		return cloud.AzureChina.ActiveDirectoryAuthorityHost
+	case "vault.usgovcloudapi.net":
+		return cloud.AzureGovernment.ActiveDirectoryAuthorityHost
+	}
+	return cloud.AzurePublic.ActiveDirectoryAuthorityHost
+}

@@ -1,0 +1,178 @@
+package azure
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"twelvefold.dev/internal/keyvault"
+)
+
+// explain turns an SDK's error into a failure.
+func (c *Client) explain(s keyvault.Secret, err error, a *attempt) *Failure {
+	var (
+		known  *Failure
+		vault  *azcore.ResponseError
+		signIn *azidentity.AuthenticationFailedError
+	)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &vault):
+		return c.vaultRefusal(s, vault)
+	case errors.As(err, &signIn) && signIn.RawResponse != nil:
+		return c.signInRefusal(signIn.RawResponse)
+	case a.err != nil:
+		return networkFailure(s, a.err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return networkFailure(s, err)
+	case a.succeeded: // the error might quote the answer, and so the value
+		return &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer cannot be understood", Fix: "check what answers in Azure's place, and the policy's keyVault.proxy"}
+	}
+	return &Failure{Kind: Configuration, Subject: s.String(), Problem: firstLine(err.Error()), Fix: "check the vault, the client and tenant id and the authority host"}
+}
+
+// vaultRefusal explains an answer of Key Vault by its status and its inner code.
+// https://learn.microsoft.com/azure/key-vault/general/rest-error-codes
+func (c *Client) vaultRefusal(s keyvault.Secret, err *azcore.ResponseError) *Failure {
+	inner := innerCode(err.RawResponse)
+	said := strings.TrimSpace(fmt.Sprintf("Azure answers %d %s", err.StatusCode, cmp.Or(inner, err.ErrorCode)))
+	f := &Failure{Subject: s.String()}
+	switch status := err.StatusCode; {
+	case inner == "SecretDisabled":
+		f.Kind, f.Problem, f.Fix = Disabled, "it is disabled", "enable it, or name another version"
+	case inner == "ForbiddenByFirewall" || inner == "ForbiddenByConnection":
+		f.Kind, f.Problem = Denied, "the vault does not let this network in ("+said+")"
+		f.Fix = "allow the cluster's outbound address in the vault's firewall, or use its private endpoint"
+	case inner == "AccessDenied":
+		f.Kind, f.Problem = Denied, said
+		f.Fix = fmt.Sprintf("give client id %s the secret permission Get in the vault's access policies", c.Identity.ClientID)
+	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		f.Kind, f.Problem = Denied, said
+		f.Fix = fmt.Sprintf(`give client id %s the role "Key Vault Secrets User" on the vault; a new role takes some minutes`, c.Identity.ClientID)
+	case status == http.StatusNotFound:
+		f.Kind, f.Problem = Missing, "it does not exist ("+said+")"
+		f.Fix = "create it, correct the name, or mark the reference optional"
+	case status == http.StatusTooManyRequests:
+		f.Kind, f.Problem, f.Fix = Unreachable, "the vault is throttled ("+said+")", "start fewer pods at a time, or spread their secrets over several vaults"
+	case isTemporary(status):
+		f.Kind, f.Problem, f.Fix = Unreachable, said, "look at Azure's service health"
+	default:
+		f.Kind, f.Problem, f.Fix = Configuration, said, "check the names of vault, secret and version"
+	}
+	f.temporary, f.retryAfter = isTemporary(err.StatusCode), retryAfter(err.RawResponse)
+	return f
+}
+
+// signInRefusal explains an answer of Entra ID by its number.
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+func (c *Client) signInRefusal(res *http.Response) *Failure {
+	var body struct {
+		Codes []int  `json:"error_codes"`
+		Text  string `json:"error_description"`
+	}
+	payload, _ := runtime.Payload(res)
+	_ = json.Unmarshal(payload, &body) // what isn't JSON is explained by its status
+	f := &Failure{Kind: Denied, Subject: "identity " + c.Identity.ClientID}
+	if isTemporary(res.StatusCode) {
+		f.Kind, f.temporary, f.retryAfter = Unreachable, true, retryAfter(res)
+		f.Problem, f.Fix = fmt.Sprintf("Entra ID answers %d", res.StatusCode), "look at Azure's service health"
+		return f
+	}
+	code := 0
+	if len(body.Codes) > 0 {
+		code = body.Codes[0]
+	}
+	f.Problem = fmt.Sprintf("Entra ID refuses the service account's token (AADSTS%d)", code)
+	switch code {
+	case 70021, 700211, 700212, 700213, 7002137, 7002138:
+		f.Fix = "add a federated credential to it with " + c.Identity.federation()
+	case 700016:
+		f.Problem = fmt.Sprintf("tenant %s does not know it (AADSTS%d)", c.Identity.TenantID, code)
+		f.Fix = "correct the service account's annotations azure.workload.identity/client-id and tenant-id"
+	case 90002, 900023:
+		f.Problem = fmt.Sprintf("there is no tenant %s (AADSTS%d)", c.Identity.TenantID, code)
+		f.Fix = "correct the service account's annotation azure.workload.identity/tenant-id"
+	case 700024:
+		f.Fix = "the token is too old or the node's clock is wrong"
+	default:
+		text, _, _ := strings.Cut(firstLine(body.Text), " Trace ID")
+		f.Problem = fmt.Sprintf("Entra ID answers %d: %s", res.StatusCode, cmp.Or(text, "no reason given"))
+		f.Fix = "check its federated credential: " + c.Identity.federation()
+	}
+	return f
+}
+
+// networkFailure explains that there was no answer.
+func networkFailure(s keyvault.Secret, err error) *Failure {
+	f := &Failure{
+		Kind: Unreachable, Subject: s.String(), temporary: true,
+		Fix: "check the vault's name, DNS, firewall, private endpoint and the policy's keyVault.proxy",
+	}
+	at := "vault"
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		if target, parseErr := url.Parse(u.URL); parseErr == nil {
+			at = target.Host
+		}
+		err = u.Err
+	}
+	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) {
+		f.temporary = false // it won't be trusted by asking again
+		f.Fix = "add the authority of what terminates TLS there to the policy's keyVault.trustedCA"
+	}
+	f.Problem = "cannot reach " + at + ": " + firstLine(err.Error())
+	if errors.Is(err, context.DeadlineExceeded) {
+		f.Problem = "no answer from " + at + " in time"
+	}
+	return f
+}
+
+// innerCode tells the kinds of 403 apart.
+func innerCode(res *http.Response) string {
+	var body struct {
+		Error struct {
+			Inner struct{ Code string } `json:"innererror"`
+		}
+	}
+	if res != nil {
+		payload, _ := runtime.Payload(res)
+		_ = json.Unmarshal(payload, &body) // an answer that isn't Key Vault's has no inner code
+	}
+	return body.Error.Inner.Code
+}
+
+func isTemporary(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+}
+
+// retryAfter is the wait that an answer asks for: Retry-After in seconds or as a date.
+func retryAfter(res *http.Response) time.Duration {
+	if res == nil {
+		return 0
+	}
+	text := res.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(text); err == nil {
+		return max(0, time.Until(date))
+	}
+	return 0
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return strings.TrimSpace(line)
+}

@@ -1,0 +1,140 @@
+package azure
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+	"golang.org/x/sync/errgroup"
+
+	"twelvefold.dev/internal/keyvault"
+)
+
+// parallel bounds the requests in flight: a vault takes 4000 in 10 seconds from all pods together.
+const parallel = 4
+
+// Values are secrets' values.
+type Values map[keyvault.Secret]string
+
+// Get returns the value of a secret. It has none if the secret is optional and missing.
+func (v Values) Get(s keyvault.Secret) (string, bool) {
+	s.Optional = false
+	value, ok := v[s]
+	return value, ok
+}
+
+// Fetch gets the newest or the named version of every secret, each distinct one once. It retries what may pass until ctx's deadline.
+// The error is nil or [Failures] and tells of every secret that could not be had; one that is missing where all its uses are optional is no failure.
+func (c *Client) Fetch(ctx context.Context, secrets []keyvault.Secret) (Values, error) {
+	wanted := distinct(secrets)
+	values := make([]*string, len(wanted))
+	failures := make(Failures, len(wanted))
+	sleep(ctx, c.Retry.jitter())
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for i, s := range wanted {
+		g.Go(func() error {
+			values[i], failures[i] = c.fetchOne(ctx, s)
+			return nil // the others' failures are wanted too
+		})
+	}
+	_ = g.Wait()
+
+	if failures = failures.distinct(); len(failures) > 0 {
+		return nil, failures
+	}
+	out := Values{}
+	for i, s := range wanted {
+		if s.Optional = false; values[i] != nil {
+			out[s] = *values[i]
+		}
+	}
+	return out, nil
+}
+
+// distinct merges the uses of a secret: it is optional if all of them are.
+func distinct(secrets []keyvault.Secret) []keyvault.Secret {
+	var out []keyvault.Secret
+	for _, s := range secrets {
+		same := func(o keyvault.Secret) bool { o.Optional = s.Optional; return o == s }
+		if i := slices.IndexFunc(out, same); i >= 0 {
+			out[i].Optional = out[i].Optional && s.Optional
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// fetchOne gets one secret, however many attempts that takes. Both results are nil for an optional secret that is missing.
+func (c *Client) fetchOne(ctx context.Context, s keyvault.Secret) (value *string, failure *Failure) {
+	defer func() {
+		if p := recover(); p != nil { // a panic's message might quote a response; the stack holds addresses only
+			c.Log.Error("internal error", "vault", s.Vault, "secret", s.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			value, failure = nil, &Failure{Kind: Configuration, Subject: s.String(), Problem: "internal error", Fix: "report the stack in the log"}
+		}
+	}()
+	log := c.Log.With("vault", s.Vault, "secret", s.Name)
+	var last *Failure
+	for n := 1; ; n++ {
+		value, failure := c.try(ctx, s)
+		if failure != nil && ctx.Err() != nil && last != nil {
+			failure = last // says more than that the deadline cut the last attempt short
+		}
+		switch {
+		case failure == nil:
+			log.Info("fetched")
+			return value, nil
+		case failure.Kind == Missing && s.Optional:
+			log.Info("optional secret is missing")
+			return nil, nil
+		case !failure.temporary:
+			return nil, failure
+		}
+		last = failure
+		wait := c.Retry.wait(n, failure.retryAfter)
+		log.Warn("trying again", "attempt", n, "wait", wait.String(), "problem", failure.Problem)
+		if !sleep(ctx, wait) {
+			failure.Problem += fmt.Sprintf(" (gave up at the deadline, attempts: %d)", n)
+			return nil, failure
+		}
+	}
+}
+
+// try makes one attempt.
+func (c *Client) try(ctx context.Context, s keyvault.Secret) (*string, *Failure) {
+	ctx, attempt := withAttempt(ctx)
+	v, err := c.vault(s.Vault)
+	if err != nil {
+		return nil, c.explain(s, err, attempt)
+	}
+	secret, err := v.get(ctx, s.Name, s.Version, c.Retry.Timeout)
+	if err != nil {
+		return nil, c.explain(s, err, attempt)
+	}
+	if f := c.outOfDate(s, secret); f != nil {
+		return nil, f
+	}
+	if secret.Value == nil {
+		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers for the vault", temporary: true}
+	}
+	return secret.Value, nil
+}
+
+// outOfDate judges the dates of a secret, which Azure leaves to the reader: it serves values before and after them.
+func (c *Client) outOfDate(s keyvault.Secret, secret azsecrets.Secret) *Failure {
+	a := secret.Attributes
+	if a == nil {
+		return nil
+	}
+	const day = "2006-01-02 15:04 MST"
+	if a.Expires != nil && !c.Now().Before(*a.Expires) {
+		return &Failure{Kind: Disabled, Subject: s.String(), Problem: "it expired at " + a.Expires.UTC().Format(day), Fix: "set a new version, or move its expiry date"}
+	}
+	if a.NotBefore != nil && c.Now().Before(*a.NotBefore) {
+		return &Failure{Kind: Disabled, Subject: s.String(), Problem: "it is not valid before " + a.NotBefore.UTC().Format(day), Fix: "move its activation date, or name an older version"}
+	}
+	return nil
+}
