@@ -1,0 +1,80 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// What an application writes into a file is in its pod's log: every line, over a rotation, too.
+func TestLogs(t *testing.T) {
+	p := optedIn(t, "logs")
+	manifest, err := os.ReadFile("testdata/logfile.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.apply(string(manifest))
+	pod := p.running("logfile")
+	var text string
+	p.eventually(time.Minute, func(ctx context.Context) (err error) {
+		if text, err = p.logs(ctx, pod, "twelvefold-tail"); err == nil && !strings.Contains(text, "line 3000.") {
+			err = fmt.Errorf("no line 3000 yet; the log ends with\n%s", tail(text, 3))
+		}
+		return err
+	})
+	mustHaveLines(t, text, 3000)
+}
+
+// Sidecars don't keep a Job from ending, and its end doesn't cost a line.
+func TestJob(t *testing.T) {
+	p := optedIn(t, "job")
+	p.setSecret("shop.vault.azure.net", "job", "some value")
+	manifest, err := os.ReadFile("testdata/job.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.apply(string(manifest))
+	p.eventually(2*time.Minute, func(ctx context.Context) error {
+		job, err := p.kube.BatchV1().Jobs(p.name).Get(ctx, "job", metav1.GetOptions{})
+		if err == nil && job.Status.Succeeded != 1 {
+			err = fmt.Errorf("the Job is not complete: %+v", job.Status)
+		}
+		return err
+	})
+	pods, err := p.pods(t.Context(), p.name, "app=job")
+	if err != nil || len(pods) != 1 {
+		t.Fatalf("%d pods, want 1: %v", len(pods), err)
+	}
+	for _, want := range []string{"twelvefold-fetch", "twelvefold-tail", "twelvefold-redis-exporter"} {
+		if !slices.Contains(containers(pods[0]), want) {
+			t.Errorf("containers %v, want %s among them", containers(pods[0]), want)
+		}
+	}
+	text, err := p.logs(t.Context(), pods[0], "twelvefold-tail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustHaveLines(t, text, 500)
+}
+
+// mustHaveLines fails the test where one of "line 1." to "line n." is missing.
+func mustHaveLines(t *testing.T, text string, n int) {
+	t.Helper()
+	var missing []int
+	for i := 1; i <= n; i++ {
+		if !strings.Contains(text, fmt.Sprintf("line %d.", i)) {
+			missing = append(missing, i)
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("%d of %d lines are missing, the first of them line %d", len(missing), n, missing[0])
+	}
+}

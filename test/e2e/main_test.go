@@ -1,0 +1,57 @@
+//go:build e2e
+
+// Package e2e installs Twelvefold with its chart in a kind cluster of its own, and runs real pods through it.
+//
+// The cluster is made anew and deleted at the end. Azure is the emulator, in namespace azure. Applications are Debian's packages.
+//
+//	make e2e
+//	go test -tags e2e ./test/e2e -v -keep -run TestLogs   # uses the cluster that is there, and leaves it
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var keep = flag.Bool("keep", false, "use the cluster that is there, and leave it running")
+
+// cluster is what the tests run against; TestMain sets it.
+var cluster *environment
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) (code int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	e, err := setUp(ctx)
+	if e != nil && !*keep {
+		defer func() {
+			if err := e.deleteCluster(context.Background()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "setting up the cluster: %v\n", err)
+		return 1
+	}
+	cluster = e
+	step("tests")
+	return m.Run()
+}
+
+var started = time.Now()
+
+func step(what string) {
+	fmt.Fprintf(os.Stderr, "%4.0fs  %s\n", time.Since(started).Seconds(), what)
+}

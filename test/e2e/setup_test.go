@@ -1,0 +1,214 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	clusterName   = "twelvefold-e2e"
+	nodeImage     = "kindest/node:v1.37.2"
+	tag           = "e2e"
+	applications  = "twelvefold-e2e" // repository of the images in images/Dockerfile
+	webhookName   = "twelvefold-webhook"
+	webhookPlace  = "twelvefold" // its namespace
+	emulatorPlace = "azure"
+)
+
+// environment is a running cluster with Twelvefold in it.
+type environment struct {
+	dir        string // for the kubeconfig and other files of this run
+	kind, helm string
+	config     *rest.Config
+	kube       *kubernetes.Clientset
+}
+
+// setUp returns an environment, also with an error where there may be a cluster to delete.
+func setUp(ctx context.Context) (*environment, error) {
+	if err := requirements(ctx); err != nil {
+		return nil, err
+	}
+	step("kind and helm")
+	e := &environment{}
+	var err error
+	if e.dir, err = os.MkdirTemp("", clusterName); err != nil {
+		return nil, err
+	}
+	if e.kind, err = tool(ctx, "kind"); err != nil {
+		return nil, err
+	}
+	if e.helm, err = tool(ctx, "helm"); err != nil {
+		return nil, err
+	}
+
+	step("cluster and images")
+	parts, both := errgroup.WithContext(ctx)
+	parts.Go(func() error { return e.createCluster(both) })
+	parts.Go(func() error { return buildImages(both) })
+	if err := parts.Wait(); err != nil {
+		return e, err
+	}
+	step("loading images")
+	if _, err := e.run(ctx, e.kind, append([]string{"load", "docker-image", "--name", clusterName}, images()...)...); err != nil {
+		return e, err
+	}
+	if err := e.connect(); err != nil {
+		return e, err
+	}
+	step("emulator")
+	ca, err := e.installEmulator(ctx)
+	if err != nil {
+		return e, err
+	}
+	step("helm install")
+	return e, e.installTwelvefold(ctx, ca)
+}
+
+// requirements says at once what is missing, instead of failing somewhere in the middle.
+func requirements(ctx context.Context) error {
+	if _, err := command(ctx, "docker", "info"); err != nil {
+		return fmt.Errorf("these tests need a running Docker: %w", err)
+	}
+	if _, err := command(ctx, "docker", "image", "inspect", nodeImage); err != nil {
+		if _, pullErr := command(ctx, "docker", "pull", "-q", nodeImage); pullErr != nil {
+			return fmt.Errorf("these tests need the image %s: it isn't there and can't be pulled: %w", nodeImage, pullErr)
+		}
+	}
+	return nil
+}
+
+// tool is the path of a program that tools/go.mod pins.
+func tool(ctx context.Context, name string) (string, error) {
+	out, err := command(ctx, "go", "tool", "-modfile=tools/go.mod", "-n", name)
+	return strings.TrimSpace(out), err
+}
+
+func (e *environment) kubeconfig() string { return filepath.Join(e.dir, "kubeconfig") }
+
+func (e *environment) createCluster(ctx context.Context) error {
+	existing, err := command(ctx, e.kind, "get", "clusters")
+	if err != nil {
+		return err
+	}
+	if slices.Contains(strings.Fields(existing), clusterName) {
+		if *keep {
+			_, err := command(ctx, e.kind, "export", "kubeconfig", "--name", clusterName, "--kubeconfig", e.kubeconfig())
+			return err
+		}
+		if _, err := command(ctx, e.kind, "delete", "cluster", "--name", clusterName, "--kubeconfig", e.kubeconfig()); err != nil {
+			return fmt.Errorf("deleting what an earlier run left: %w", err)
+		}
+	}
+	_, err = command(ctx, e.kind, "create", "cluster", "--name", clusterName, "--image", nodeImage, "--wait", "3m",
+		"--config", "test/e2e/testdata/kind.yaml", "--kubeconfig", e.kubeconfig())
+	return err
+}
+
+func (e *environment) deleteCluster(ctx context.Context) error {
+	step("deleting the cluster")
+	_, err := command(ctx, e.kind, "delete", "cluster", "--name", clusterName, "--kubeconfig", e.kubeconfig())
+	return errors.Join(err, os.RemoveAll(e.dir))
+}
+
+func applicationImages() []string { return []string{"app", "redis", "redis-exporter", "prometheus"} }
+
+func images() (all []string) {
+	for _, program := range []string{"webhook", "agent", "emulator"} {
+		all = append(all, "twelvefold-"+program+":"+tag)
+	}
+	for _, name := range applicationImages() {
+		all = append(all, applications+"/"+name+":"+tag)
+	}
+	return all
+}
+
+func buildImages(ctx context.Context) error {
+	if _, err := command(ctx, "make", "-s", "images", "TAG="+tag, "REGISTRY="); err != nil {
+		return err
+	}
+	for _, name := range applicationImages() {
+		if _, err := command(ctx, "docker", "build", "-q", "--target", name, "-t", applications+"/"+name+":"+tag, "test/e2e/images"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *environment) connect() (err error) {
+	if e.config, err = clientcmd.BuildConfigFromFlags("", e.kubeconfig()); err != nil {
+		return err
+	}
+	e.config.QPS, e.config.Burst = 200, 400
+	e.config.WarningHandler = rest.NoWarnings{}
+	e.kube, err = kubernetes.NewForConfig(e.config)
+	return err
+}
+
+// installEmulator returns the CA that the emulator made for itself.
+func (e *environment) installEmulator(ctx context.Context) (ca []byte, err error) {
+	if err := e.applyFile(ctx, emulatorPlace, "emulator.yaml"); err != nil {
+		return nil, err
+	}
+	if err := e.rolledOut(ctx, emulatorPlace, "emulator", 2*time.Minute); err != nil {
+		return nil, err
+	}
+	return e.emulator(ctx, http.MethodGet, "ca.pem", nil)
+}
+
+// emulator calls the emulator's test interface through the API server.
+func (e *environment) emulator(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	return e.kube.CoreV1().RESTClient().Verb(method).
+		Namespace(emulatorPlace).Resource("services").Name("emulator:8080").SubResource("proxy").Suffix(path).
+		SetHeader("Content-Type", "application/json").Body(body).DoRaw(ctx)
+}
+
+func (e *environment) installTwelvefold(ctx context.Context, ca []byte) error {
+	if err := e.applyFile(ctx, webhookPlace, "namespace.yaml"); err != nil {
+		return err
+	}
+	file := filepath.Join(e.dir, "ca.pem")
+	if err := os.WriteFile(file, ca, 0o600); err != nil {
+		return err
+	}
+	_, err := e.run(ctx, e.helm, "upgrade", "--install", webhookPlace, "charts/twelvefold", "--namespace", webhookPlace,
+		"--values", "test/e2e/testdata/values.yaml", "--set-file", "policy.keyVault.trustedCA="+file,
+		// Replaces the pods of an earlier run, whose images may differ though their names don't.
+		"--set-string", "podAnnotations.e2e="+started.Format(time.RFC3339), "--wait", "--timeout", "3m")
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, e.describe(ctx, webhookPlace))
+	}
+	return nil
+}
+
+// run is command with the cluster's kubeconfig.
+func (e *environment) run(ctx context.Context, name string, args ...string) (string, error) {
+	return command(ctx, "env", append([]string{"KUBECONFIG=" + e.kubeconfig(), name}, args...)...)
+}
+
+// command runs a program in the repository's root. Its error holds what the program printed.
+func command(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = filepath.Join("..", "..")
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s%s", filepath.Base(name), strings.Join(args, " "), err, out, complaints.String())
+	}
+	return string(out), nil
+}
