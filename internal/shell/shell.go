@@ -15,6 +15,8 @@ type Command struct {
 	Words      []string   // arguments without quotes; what is expanded at run time stands as written: $PORT
 	Redirects  []Redirect //
 	Background bool       // ends in &
+	Loop       bool       // stands in a loop, or in its condition
+	Maybe      bool       // may not run: stands in a branch, a loop, a function, or behind && or ||
 	PipedInto  []string   // the program that reads its output, with its arguments
 	InScript   bool       // stands in a script, not alone in the argument vector
 }
@@ -139,11 +141,18 @@ func walk(root syntax.Node, script string, depth int) []Command {
 	var commands []Command
 	pipes := map[*syntax.Stmt]*syntax.Stmt{} // a statement and the one that reads its output
 	inherited := map[*syntax.Stmt][]Redirect{}
+	var loops, branches spans
 	syntax.Walk(root, func(node syntax.Node) bool {
 		switch n := node.(type) {
+		case *syntax.WhileClause, *syntax.ForClause:
+			loops.add(n)
+		case *syntax.IfClause, *syntax.CaseClause, *syntax.FuncDecl:
+			branches.add(n)
 		case *syntax.BinaryCmd:
 			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
 				pipes[lastOf(n.X)] = firstOf(n.Y)
+			} else {
+				branches.add(n.Y)
 			}
 		case *syntax.Stmt:
 			redirects := append(slices.Clone(inherited[n]), redirectsOf(n, script)...)
@@ -154,11 +163,29 @@ func walk(root syntax.Node, script string, depth int) []Command {
 				}
 				return true
 			}
-			commands = append(commands, simple(call, n, redirects, pipes[n], script, depth)...)
+			found := simple(call, n, redirects, pipes[n], script, depth)
+			for i := range found {
+				found[i].Loop = found[i].Loop || loops.hold(n)
+				found[i].Maybe = found[i].Maybe || found[i].Loop || branches.hold(n)
+			}
+			commands = append(commands, found...)
 		}
 		return true
 	})
 	return commands
+}
+
+// spans are stretches of a script.
+type spans [][2]uint
+
+func (s *spans) add(n syntax.Node) {
+	*s = append(*s, [2]uint{n.Pos().Offset(), n.End().Offset()})
+}
+
+func (s spans) hold(n syntax.Node) bool {
+	return slices.ContainsFunc(s, func(span [2]uint) bool {
+		return span[0] <= n.Pos().Offset() && n.End().Offset() <= span[1]
+	})
 }
 
 func simple(call *syntax.CallExpr, n *syntax.Stmt, redirects []Redirect, reader *syntax.Stmt, script string, depth int) []Command {

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/shell"
 )
 
 // Subject is a pod under judgement, and what is known about it.
@@ -109,4 +110,26 @@ func (c Container) EnvPath(name string) string { return fmt.Sprintf("%s.env[name
 // At is a violation at a field of the container.
 func (c Container) At(field, message, fix string) Violation {
 	return Violation{Path: c.Path + field, Container: c.Name, Message: message, Fix: fix}
+}
+
+// Argv is what the container runs: its command followed by its args.
+func (c Container) Argv() []string { return slices.Concat(c.Command, c.Args) }
+
+// Commands are the simple commands that the container starts with.
+func (c Container) Commands() []shell.Command { return shell.Parse(c.Argv()) }
+
+// PostStart are the commands of the container's postStart hook.
+func (c Container) PostStart() []shell.Command {
+	if c.Lifecycle == nil || c.Lifecycle.PostStart == nil || c.Lifecycle.PostStart.Exec == nil {
+		return nil
+	}
+	return shell.Parse(c.Lifecycle.PostStart.Exec.Command)
+}
+
+// argvField is the field of the container that holds a word of its argument vector.
+func (c Container) argvField() string {
+	if len(c.Args) > 0 && (len(c.Command) == 0 || shell.IsScript(c.Argv()) && !shell.IsScript(c.Command)) {
+		return ".args"
+	}
+	return ".command"
 }
