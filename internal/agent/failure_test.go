@@ -174,7 +174,7 @@ func TestDeadline(t *testing.T) {
 		want     []string
 	}{
 		"throttled for ever":            {shop, emulator.Fault{Status: 429}, "100ms", []string{"throttled", "429", "deadline"}},
-		"told to come back too late":    {shop, emulator.Fault{Status: 429, RetryAfter: time.Hour}, "1m", []string{"throttled", "attempts: 1"}},
+		"told to come back too late":    {shop, emulator.Fault{Status: 429, RetryAfter: time.Hour}, "1m", []string{"throttled", "429"}},
 		"slow":                          {shop, emulator.Fault{Delay: time.Hour}, "100ms", []string{"no answer from " + shop}},
 		"down":                          {shop, emulator.Fault{Down: true}, "100ms", []string{"cannot reach " + shop, "keyVault.proxy"}},
 		"Entra ID throttled for ever":   {"login.microsoftonline.com", emulator.Fault{Status: 429}, "100ms", []string{"Entra ID answers 429"}},
@@ -222,7 +222,7 @@ func TestChallengeForAnotherResourceIsRefused(t *testing.T) {
 	p := newPod(t)
 	p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
 	p.AddVault(emulator.Vault{Host: shop, Resource: "https://vault.evil.example"})
-	p.fetch(t, env(in("a"))).want(t, agent.ExitConfiguration, "vault.evil.example")
+	p.fetch(t, env(in("a"))).want(t, agent.ExitConfiguration, "vault.evil.example", "match")
 	for _, r := range p.Requests() {
 		if r.Method == "POST" {
 			t.Error("a token was asked for")

@@ -45,10 +45,10 @@ func (f *fetch) run(ctx context.Context) error {
 // deliver gets all values, checks all, and only then writes.
 func (f *fetch) deliver(ctx context.Context) error {
 	plan, err := keyvault.ParsePlan(f.Env(keyvault.PlanEnv))
-	if err == nil {
-		err = plan.Validate()
-	}
 	if err != nil {
+		return fmt.Errorf("%w; the webhook writes it: are webhook and agent of the same version?", err)
+	}
+	if err := plan.Validate(); err != nil {
 		return err
 	}
 	client, err := f.client()

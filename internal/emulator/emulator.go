@@ -85,7 +85,9 @@ func Start(ctx context.Context, c Config) (*Emulator, error) {
 func (e *Emulator) serve(l net.Listener) {
 	quiet := log.New(io.Discard, "", 0) // failed handshakes are the client's to report
 	e.outer = &http.Server{Handler: e.proxy(), ErrorLog: quiet, ReadHeaderTimeout: 10 * time.Second}
-	e.inner = &http.Server{Handler: e.services(), ErrorLog: quiet, ReadHeaderTimeout: 10 * time.Second, TLSConfig: e.ca.serverConfig()}
+	e.inner = &http.Server{
+		Handler: e.services(), ErrorLog: quiet, ReadHeaderTimeout: 10 * time.Second, TLSConfig: e.ca.serverConfig(), ConnContext: rememberConn,
+	}
 	go e.outer.Serve(l)
 	go e.inner.ServeTLS(e.tunnels, "", "")
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -296,8 +297,8 @@ func TestFaults(t *testing.T) {
 		t.Errorf("after the fault: got %v, %v", res, err)
 	}
 	w.Fail(shop, emulator.Fault{Down: true})
-	if res, err := get(); err == nil {
-		t.Errorf("down: got %v", res.Status)
+	if _, err := get(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("down: got %v, want a reset", err)
 	}
 	w.Heal(shop)
 	w.Fail(shop, emulator.Fault{Delay: time.Hour})

@@ -1,8 +1,11 @@
 package emulator
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,7 +17,7 @@ import (
 type Fault struct {
 	Path       string        `json:"path,omitempty"`       // only requests whose path begins so
 	Delay      time.Duration `json:"delay,omitempty"`      // nanoseconds in JSON
-	Down       bool          `json:"down,omitempty"`       // break the connection without an answer
+	Down       bool          `json:"down,omitempty"`       // reset the connection without an answer
 	Status     int           `json:"status,omitempty"`     // 429, 500, 503, …
 	Body       string        `json:"body,omitempty"`       // with Status; default is an error in Key Vault's JSON
 	RetryAfter time.Duration `json:"retryAfter,omitempty"` // sent in whole seconds, rounded up; 0 sends no header
@@ -76,7 +79,7 @@ func (e *Emulator) injectFault(w http.ResponseWriter, r *http.Request, host stri
 		}
 	}
 	if f.Down {
-		panic(http.ErrAbortHandler) // net/http's way to break a connection
+		reset(r)
 	}
 	if f.Status == 0 {
 		return false
@@ -95,4 +98,24 @@ func (e *Emulator) injectFault(w http.ResponseWriter, r *http.Request, host stri
 		vaultError{f.Status, http.StatusText(f.Status), "", fmt.Sprintf("The emulator was told to answer %d.", f.Status)}.write(w)
 	}
 	return true
+}
+
+type connKey struct{}
+
+// rememberConn keeps a request's connection in its context.
+func rememberConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// reset breaks the connection of a request as a machine does that went down, whatever else runs over it. It does not return.
+func reset(r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(*tls.Conn); ok {
+		if tunnel, ok := c.NetConn().(tunnelConn); ok {
+			if tcp, ok := tunnel.Conn.(*net.TCPConn); ok {
+				tcp.SetLinger(0) // RST, not FIN
+			}
+			tunnel.Close()
+		}
+	}
+	panic(http.ErrAbortHandler) // net/http's way to end a handler without an answer
 }

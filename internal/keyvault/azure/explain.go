@@ -35,13 +35,13 @@ func (c *Client) explain(s keyvault.Secret, err error, a *attempt) *Failure {
 	case errors.As(err, &signIn) && signIn.RawResponse != nil:
 		return c.signInRefusal(signIn.RawResponse)
 	case a.err != nil:
-		return networkFailure(s, a.err)
+		return c.networkFailure(s, a.err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return networkFailure(s, err)
+		return c.networkFailure(s, err)
 	case a.succeeded: // the error might quote the answer, and so the value
 		return &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer cannot be understood", Fix: "check what answers in Azure's place, and the policy's keyVault.proxy"}
 	}
-	return &Failure{Kind: Configuration, Subject: s.String(), Problem: firstLine(err.Error()), Fix: "check the vault, the client and tenant id and the authority host"}
+	return &Failure{Kind: Configuration, Subject: s.String(), Problem: firstSentence(err.Error()), Fix: "check the vault, the client and tenant id and the authority host"}
 }
 
 // vaultRefusal explains an answer of Key Vault by its status and its inner code.
@@ -115,26 +115,28 @@ func (c *Client) signInRefusal(res *http.Response) *Failure {
 	return f
 }
 
-// networkFailure explains that there was no answer.
-func networkFailure(s keyvault.Secret, err error) *Failure {
-	f := &Failure{
-		Kind: Unreachable, Subject: s.String(), temporary: true,
-		Fix: "check the vault's name, DNS, firewall, private endpoint and the policy's keyVault.proxy",
-	}
-	at := "vault"
+// networkFailure explains that there was no answer from the vault or from Entra ID.
+func (c *Client) networkFailure(s keyvault.Secret, err error) *Failure {
+	host := s.Vault
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		if target, parseErr := url.Parse(u.URL); parseErr == nil {
-			at = target.Host
+			host = target.Hostname()
 		}
 		err = u.Err
+	}
+	f := &Failure{
+		Kind: Unreachable, Subject: s.String(), Problem: "cannot reach " + host + ": " + firstLine(err.Error()), temporary: true,
+		Fix: "check the vault's name, DNS, firewall, private endpoint and the policy's keyVault.proxy",
+	}
+	if host != s.Vault {
+		f.Subject, f.Fix = "identity "+c.Identity.ClientID, "check DNS, firewall and the policy's keyVault.proxy"
 	}
 	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) {
 		f.temporary = false // it won't be trusted by asking again
 		f.Fix = "add the authority of what terminates TLS there to the policy's keyVault.trustedCA"
 	}
-	f.Problem = "cannot reach " + at + ": " + firstLine(err.Error())
 	if errors.Is(err, context.DeadlineExceeded) {
-		f.Problem = "no answer from " + at + " in time"
+		f.Problem = "no answer from " + host + " in time"
 	}
 	return f
 }
@@ -175,4 +177,10 @@ func retryAfter(res *http.Response) time.Duration {
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return strings.TrimSpace(line)
+}
+
+// firstSentence leaves out the SDK's advice, which may be to switch off checks.
+func firstSentence(s string) string {
+	sentence, _, _ := strings.Cut(firstLine(s), ". ")
+	return sentence
 }

@@ -97,7 +97,7 @@ func (c *Client) fetchOne(ctx context.Context, s keyvault.Secret) (value *string
 		wait := c.Retry.wait(n, failure.retryAfter)
 		log.Warn("trying again", "attempt", n, "wait", wait.String(), "problem", failure.Problem)
 		if !sleep(ctx, wait) {
-			failure.Problem += fmt.Sprintf(" (gave up at the deadline, attempts: %d)", n)
+			failure.Problem += ", until the deadline"
 			return nil, failure
 		}
 	}
