@@ -115,17 +115,14 @@ func (s *Store) read(ctx context.Context) error {
 	err := s.Client.Get(ctx, s.Name, &configMap)
 	if apierrors.IsNotFound(err) {
 		s.Log.Warn("there is no policy ConfigMap: the built-in policy holds, and only warns", "configmap", s.Name)
+		s.seen("")
 		s.use(fallback(), nil)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	seen := s.reading == configMap.ResourceVersion
-	s.reading = configMap.ResourceVersion
-	s.mu.Unlock()
-	if seen {
+	if s.seen(configMap.ResourceVersion) {
 		return nil
 	}
 	text := configMap.Data[policy.Key]
@@ -140,6 +137,15 @@ func (s *Store) read(ctx context.Context) error {
 	s.use(loaded, nil)
 	s.keep(ctx, text)
 	return nil
+}
+
+// seen says whether this version was read before, and remembers it: start and watch both report the first one.
+func (s *Store) seen(resourceVersion string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.reading
+	s.reading = resourceVersion
+	return before == resourceVersion
 }
 
 func load(text string) (*policy.Policy, error) {

@@ -1,0 +1,54 @@
+// Package cli is the command line: the webhook's engine, offline. Exit status: 0 nothing denied, 1 something denied,
+// 2 bad usage or input that can't be read.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// errDenied ends a command with status 1; what was denied has been printed.
+var errDenied = errors.New("denied")
+
+// Main runs a command and returns its exit status.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := command()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	switch err := root.Execute(); {
+	case err == nil:
+		return 0
+	case errors.Is(err, errDenied):
+		return 1
+	default:
+		fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+		return 2
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "twelvefold",
+		Short: "Twelve-factor pods on Azure: the webhook's engine on the command line",
+		Long: "Twelvefold makes pods twelve-factor pods: secrets from Azure Key Vault, metrics for Prometheus, logs on stdout,\n" +
+			"and a readable refusal of what is not twelve-factor. This is the engine of its admission webhook, without a cluster.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") { // a plugin of kubectl
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl twelvefold"}
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())
+	})
+	root.AddCommand(checkCommand(), mutateCommand(), explainCommand(), policyCommand())
+	return root
+}

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/review"
+)
+
+// input are the flags that say what to review, and as what.
+type input struct {
+	files      []string
+	policyFile string
+	namespace  string
+	labels     map[string]string
+	kubernetes string
+	agentImage string
+}
+
+func (in *input) addFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVarP(&in.files, "filename", "f", nil, "file, directory, or - for standard input; may be repeated")
+	f.StringVar(&in.policyFile, "policy", "", "policy: the ConfigMap or the bare document (default: the built-in policy)")
+	f.StringVar(&in.namespace, "namespace", "default", "namespace of objects that name none")
+	f.StringToStringVar(&in.labels, "namespace-labels", nil, "labels of the namespace, where the input holds no Namespace: k=v,…")
+	f.StringVar(&in.kubernetes, "kubernetes", "1.37", "version of the cluster")
+	f.StringVar(&in.agentImage, "agent-image", "twelvefold-agent", "image of injected containers")
+}
+
+// read reads everything that the flags name. More files may stand as arguments, as a shell expands them.
+func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
+	files := slices.Concat(in.files, args)
+	if len(files) == 0 {
+		return nil, errors.New("nothing to read: name a file, a directory or - with -f")
+	}
+	effective := policy.Default(rules.Catalogue{})
+	if in.policyFile != "" {
+		var err error
+		if effective, err = readPolicy(in.policyFile); err != nil {
+			return nil, err
+		}
+	}
+	minor, err := parseKubernetes(in.kubernetes)
+	if err != nil {
+		return nil, err
+	}
+	var objects []manifest.Object
+	for _, file := range files {
+		found, err := readManifests(c, file)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	return review.Offline(objects, effective, policy.Facts{
+		Now:             time.Now(),
+		Namespace:       in.namespace,
+		NamespaceLabels: in.labels,
+		Kubernetes:      policy.Kubernetes{APIServer: minor, OldestKubelet: minor},
+		AgentImage:      in.agentImage,
+	}), nil
+}
+
+func readPolicy(file string) (*policy.Policy, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := review.LoadPolicy(data, rules.Catalogue{})
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w", file, err)
+	}
+	return p, nil
+}
+
+func parseKubernetes(text string) (int, error) {
+	major, minor, ok := strings.Cut(strings.TrimPrefix(text, "v"), ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	n, err := strconv.Atoi(minor)
+	if !ok || major != "1" || err != nil || n < 0 {
+		return 0, fmt.Errorf("--kubernetes %q: want a version like 1.37", text)
+	}
+	return n, nil
+}
+
+func readManifests(c *cobra.Command, name string) ([]manifest.Object, error) {
+	if name == "-" {
+		return manifest.Read(c.InOrStdin(), "stdin")
+	}
+	var objects []manifest.Object
+	err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if path != name && !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
+			return nil
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		found, err := manifest.Read(file, path)
+		objects = append(objects, found...)
+		return err
+	})
+	return objects, err
+}
