@@ -4,6 +4,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
@@ -100,7 +101,8 @@ type subject struct {
 	facts    policy.Facts
 }
 
-// open decodes the pod; it is nil for an object that has none.
+// open decodes the pod; it is nil for an object that has none, and for a pod that is not judged: one that is being
+// deleted, or that mirrors a static pod.
 func open(in Input) (*subject, error) {
 	template, ok, err := in.Object.Template()
 	if err != nil || !ok {
@@ -112,6 +114,9 @@ func open(in Input) (*subject, error) {
 	}
 	facts := in.Facts
 	if template.Path == "" {
+		if pod := edit.Pod(); pod.DeletionTimestamp != nil || mirrors(pod, facts) {
+			return nil, nil
+		}
 		facts.Workload = ownerOf(edit.Pod())
 	} else {
 		facts.Template = true
@@ -161,6 +166,13 @@ func (s *subject) ratchet(in Input, v Verdict, again func(Input) (Verdict, error
 		}
 	}
 	return v, nil
+}
+
+// mirrors says whether a pod only shows a static pod, which runs whether it is admitted or not. Only kubelets make
+// such pods: from anyone else the annotation would be a way around the rules.
+func mirrors(pod *corev1.Pod, facts policy.Facts) bool {
+	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	return mirror && (facts.Offline || slices.Contains(facts.RequesterGroups, "system:nodes"))
 }
 
 // ownerOf is the workload of a pod by its metadata: its Deployment rather than the ReplicaSet in between, whose name
