@@ -2,10 +2,15 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"twelvefold.dev/internal/agent"
+	"twelvefold.dev/internal/logs"
 )
 
 func splitLines(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") }
@@ -40,6 +45,24 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%v does not say %q:\n%s", tc.args, want, out.String())
 			}
 		}
+	}
+}
+
+func TestTailStreamsUntilItIsStopped(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "app.log")
+	if err := os.WriteFile(file, []byte("first\nsecond\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := json.Marshal(logs.Plan{Files: []logs.File{{Container: "app", Path: "/var/log/app.log", Mount: file}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // the application has ended: the file is drained
+	var out, log bytes.Buffer
+	a := &agent.Agent{Env: func(name string) string { return map[string]string{logs.PlanEnv: string(plan)}[name] }, Stdout: &out, Stderr: &log}
+	if code := a.Run(ctx, []string{"tail", "--state-dir", t.TempDir()}); code != agent.ExitOK || out.String() != "first\nsecond\n" {
+		t.Errorf("exit code %d, stdout %q, log %s", code, out.String(), log.String())
 	}
 }
 

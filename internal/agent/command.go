@@ -65,7 +65,11 @@ Environment:
 			if err != nil {
 				return err
 			}
-			return tail.Run(c.Context(), plan, a.Stdout, log, options)
+			if err := tail.Run(c.Context(), plan, a.Stdout, log, options); err != nil {
+				log.Error("stopped", "error", err.Error())
+				return &exitError{err, ExitInternal}
+			}
+			return nil
 		},
 	}
 	c.Flags().StringVar(&options.StateDir, "state-dir", "", "the directory for positions, which outlive a restart of the container")

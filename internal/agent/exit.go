@@ -10,7 +10,7 @@ import (
 // The exit codes. They are part of the contract with users, whose alerts may tell the cases apart.
 const (
 	ExitOK            = 0
-	ExitInternal      = 1  // a bug of ours
+	ExitInternal      = 1  // a bug of ours; in tail, stdout failed
 	ExitConfiguration = 10 // the plan, the identity's settings or the pod's volumes are wrong
 	ExitDenied        = 11 // Azure refuses the identity
 	ExitMissing       = 12 // a secret or version does not exist

@@ -131,12 +131,17 @@ func TestFailuresAreToldTogether(t *testing.T) {
 func TestIdentityIsBlamedOnce(t *testing.T) {
 	p := newPod(t)
 	p.serviceAccount(t, "other", "api")
-	plan := env(in("a"))
-	plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("b")}, {Path: "g", Secret: in("c")}}
+	var plan keyvault.Plan
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		plan.Files = append(plan.Files, keyvault.FileItem{Path: name, Secret: in(name)})
+	}
 	r := p.fetch(t, plan)
 	r.want(t, agent.ExitDenied, "AADSTS700213")
 	if n := len(splitLines(r.termination)); n != 2 {
 		t.Errorf("%d lines, want a heading and one more:\n%s", n, r.termination)
+	}
+	if n := p.requests("login.microsoftonline.com")[401]; n != 1 {
+		t.Errorf("Entra ID was asked %d times, want once", n)
 	}
 }
 

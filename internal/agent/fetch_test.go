@@ -90,6 +90,28 @@ func TestOptionalSecretThatWentAwayLeavesNoFile(t *testing.T) {
 	}
 }
 
+// What a killed run left is cleared away, and no link that another container planted leads out of the volume.
+func TestVolumeOfAnEarlierRun(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
+	if err := os.WriteFile(p.path("files/.a.new"), []byte("half"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "a", Secret: in("a")}}}).want(t, agent.ExitOK)
+	if diff := cmp.Diff(map[string]string{"files/a": marker}, p.delivered(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	outside := t.TempDir()
+	if err := os.Symlink(outside, p.path("files/db")); err != nil {
+		t.Fatal(err)
+	}
+	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "db/a", Secret: in("a")}}}).want(t, agent.ExitConfiguration, "twelvefold-files")
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
+		t.Errorf("written outside: %v, %v", entries, err)
+	}
+}
+
 func TestOptionalOnlyIfAllUsesAre(t *testing.T) {
 	p := newPod(t)
 	optional := in("absent")

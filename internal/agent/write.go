@@ -2,13 +2,11 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
 	"twelvefold.dev/internal/keyvault"
@@ -76,9 +74,6 @@ func install(root *os.Root, name string, content []byte, mode fs.FileMode) (err 
 	}
 	if err != nil {
 		_ = root.Remove(temporary) // the first error is the one to report
-	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("%s: the volume is full", name)
 	}
 	return err
 }

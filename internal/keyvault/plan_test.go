@@ -1,6 +1,9 @@
 package keyvault_test
 
 import (
+	"encoding/json"
+	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,4 +68,36 @@ func TestParsePlanRefusesWhatItDoesNotKnow(t *testing.T) {
 			t.Errorf("%s: got %v", text, err)
 		}
 	}
+}
+
+// Whatever a plan that passes names, stays what it is in a URL and in a path.
+func FuzzPlan(f *testing.F) {
+	good, err := json.Marshal(validPlan())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(good))
+	f.Add(`{"files":[{"path":"a/../../b","vault":"v.vault.azure.net","secret":"a"}]}`)
+	f.Add(`{"env":[{"key":"K0","name":"A","vault":"shop.vault.azure.net:1","secret":"a/b?c#d"}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := keyvault.ParsePlan(text)
+		if err != nil || p.Validate() != nil {
+			return
+		}
+		check := func(s keyvault.Secret) {
+			if u, err := url.Parse("https://" + s.Vault + "/secrets/" + s.Name + "/" + s.Version); err != nil ||
+				u.Hostname() != s.Vault || u.Host != s.Vault || u.User != nil || u.Path != "/secrets/"+s.Name+"/"+s.Version {
+				t.Errorf("%v changes the URL", s)
+			}
+		}
+		for _, e := range p.Env {
+			check(e.Secret)
+		}
+		for _, f := range p.Files {
+			check(f.Secret)
+			if !filepath.IsLocal(f.Path) {
+				t.Errorf("%q leaves its directory", f.Path)
+			}
+		}
+	})
 }

@@ -57,8 +57,8 @@ func New(c Config) (*Client, error) {
 // vault is the SDK's client of one vault.
 type vault struct {
 	*azsecrets.Client
-	turn       chan struct{} // see get
-	authorized atomic.Bool
+	turn       chan struct{} // see enter
+	authorized atomic.Bool   // the vault has answered a request that carried a token
 }
 
 func (c *Client) vault(host string) (*vault, error) {
@@ -89,21 +89,26 @@ func (c *Client) vault(host string) (*vault, error) {
 	return c.vaults[host], nil
 }
 
-// get sends one request. Until the vault has answered one, requests go out one at a time:
+// enter waits for the turn to send a request; leave ends the turn. Until the vault has answered one, requests go out one at a time:
 // the SDK would pay for a challenge per request in flight.
-func (v *vault) get(ctx context.Context, name, version string, timeout time.Duration) (azsecrets.Secret, error) {
-	if !v.authorized.Load() {
-		select {
-		case v.turn <- struct{}{}:
-		case <-ctx.Done():
-			return azsecrets.Secret{}, ctx.Err()
-		}
-		if v.authorized.Load() {
-			<-v.turn
-		} else {
-			defer func() { <-v.turn }()
-		}
+func (v *vault) enter(ctx context.Context) (leave func(), err error) {
+	if v.authorized.Load() {
+		return func() {}, nil
 	}
+	select {
+	case v.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	leave = sync.OnceFunc(func() { <-v.turn })
+	if v.authorized.Load() {
+		leave()
+	}
+	return leave, nil
+}
+
+// get sends one request.
+func (v *vault) get(ctx context.Context, name, version string, timeout time.Duration) (azsecrets.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	res, err := v.GetSecret(ctx, name, version, nil)

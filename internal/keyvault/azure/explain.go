@@ -85,7 +85,7 @@ func (c *Client) signInRefusal(res *http.Response) *Failure {
 	}
 	payload, _ := runtime.Payload(res)
 	_ = json.Unmarshal(payload, &body) // what isn't JSON is explained by its status
-	f := &Failure{Kind: Denied, Subject: "identity " + c.Identity.ClientID}
+	f := &Failure{Kind: Denied, Subject: c.Identity.String()}
 	if isTemporary(res.StatusCode) {
 		f.Kind, f.temporary, f.retryAfter = Unreachable, true, retryAfter(res)
 		f.Problem, f.Fix = fmt.Sprintf("Entra ID answers %d", res.StatusCode), "look at Azure's service health"
@@ -108,7 +108,7 @@ func (c *Client) signInRefusal(res *http.Response) *Failure {
 	case 700024:
 		f.Fix = "the token is too old or the node's clock is wrong"
 	default:
-		text, _, _ := strings.Cut(firstLine(body.Text), " Trace ID")
+		text, _, _ := strings.Cut(firstLine(body.Text), ". Trace ID")
 		f.Problem = fmt.Sprintf("Entra ID answers %d: %s", res.StatusCode, cmp.Or(text, "no reason given"))
 		f.Fix = "check its federated credential: " + c.Identity.federation()
 	}
@@ -129,7 +129,7 @@ func (c *Client) networkFailure(s keyvault.Secret, err error) *Failure {
 		Fix: "check the vault's name, DNS, firewall, private endpoint and the policy's keyVault.proxy",
 	}
 	if host != s.Vault {
-		f.Subject, f.Fix = "identity "+c.Identity.ClientID, "check DNS, firewall and the policy's keyVault.proxy"
+		f.Subject, f.Fix = c.Identity.String(), "check DNS, firewall and the policy's keyVault.proxy"
 	}
 	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) {
 		f.temporary = false // it won't be trusted by asking again

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"golang.org/x/sync/errgroup"
@@ -31,12 +32,13 @@ func (c *Client) Fetch(ctx context.Context, secrets []keyvault.Secret) (Values, 
 	wanted := distinct(secrets)
 	values := make([]*string, len(wanted))
 	failures := make(Failures, len(wanted))
+	f := fetching{Client: c}
 	sleep(ctx, c.Retry.jitter())
 	var g errgroup.Group
 	g.SetLimit(parallel)
 	for i, s := range wanted {
 		g.Go(func() error {
-			values[i], failures[i] = c.fetchOne(ctx, s)
+			values[i], failures[i] = f.fetchOne(ctx, s)
 			return nil // the others' failures are wanted too
 		})
 	}
@@ -54,6 +56,12 @@ func (c *Client) Fetch(ctx context.Context, secrets []keyvault.Secret) (Values, 
 	return out, nil
 }
 
+// fetching is one call of Fetch.
+type fetching struct {
+	*Client
+	refused sync.Map // by vault's host: the *Failure of an identity that is of no use there, so that nobody tries it once more
+}
+
 // distinct merges the uses of a secret: it is optional if all of them are.
 func distinct(secrets []keyvault.Secret) []keyvault.Secret {
 	var out []keyvault.Secret
@@ -69,7 +77,7 @@ func distinct(secrets []keyvault.Secret) []keyvault.Secret {
 }
 
 // fetchOne gets one secret, however many attempts that takes. Both results are nil for an optional secret that is missing.
-func (c *Client) fetchOne(ctx context.Context, s keyvault.Secret) (value *string, failure *Failure) {
+func (c *fetching) fetchOne(ctx context.Context, s keyvault.Secret) (value *string, failure *Failure) {
 	defer func() {
 		if p := recover(); p != nil { // a panic's message might quote a response; the stack holds addresses only
 			c.Log.Error("internal error", "vault", s.Vault, "secret", s.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
@@ -104,21 +112,33 @@ func (c *Client) fetchOne(ctx context.Context, s keyvault.Secret) (value *string
 }
 
 // try makes one attempt.
-func (c *Client) try(ctx context.Context, s keyvault.Secret) (*string, *Failure) {
+func (c *fetching) try(ctx context.Context, s keyvault.Secret) (*string, *Failure) {
 	ctx, attempt := withAttempt(ctx)
 	v, err := c.vault(s.Vault)
 	if err != nil {
 		return nil, c.explain(s, err, attempt)
 	}
-	secret, err := v.get(ctx, s.Name, s.Version, c.Retry.Timeout)
+	leave, err := v.enter(ctx)
 	if err != nil {
 		return nil, c.explain(s, err, attempt)
+	}
+	defer leave()
+	if f, ok := c.refused.Load(s.Vault); ok {
+		return nil, f.(*Failure)
+	}
+	secret, err := v.get(ctx, s.Name, s.Version, c.Retry.Timeout)
+	if err != nil {
+		f := c.explain(s, err, attempt)
+		if f.Subject == c.Identity.String() && !f.temporary {
+			c.refused.Store(s.Vault, f)
+		}
+		return nil, f
 	}
 	if f := c.outOfDate(s, secret); f != nil {
 		return nil, f
 	}
 	if secret.Value == nil {
-		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers for the vault", temporary: true}
+		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place", temporary: true}
 	}
 	return secret.Value, nil
 }

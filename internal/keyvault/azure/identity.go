@@ -21,6 +21,9 @@ type Identity struct {
 	AuthorityHost string // URL; empty: that of the vault's cloud
 }
 
+// String names the identity for messages.
+func (id Identity) String() string { return "identity " + id.ClientID }
+
 func (id Identity) validate() error {
 	for _, field := range []struct{ value, env, hint string }{
 		{id.ClientID, "AZURE_CLIENT_ID", "annotate the service account with azure.workload.identity/client-id"},
@@ -53,7 +56,7 @@ type checked struct {
 
 // GetToken implements [azcore.TokenCredential].
 func (c checked) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	subject := "identity " + c.id.ClientID
+	subject := c.id.String()
 	if t := options.TenantID; t != "" && !strings.EqualFold(t, c.id.TenantID) { // vaults trust their own tenant only
 		problem := fmt.Sprintf("it belongs to tenant %s, the vault to tenant %s", c.id.TenantID, t)
 		return azcore.AccessToken{}, &Failure{Kind: Denied, Subject: subject, Problem: problem, Fix: "use an identity of the vault's tenant"}
