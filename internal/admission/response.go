@@ -18,17 +18,18 @@ import (
 
 func allowed() *admissionv1.AdmissionResponse { return &admissionv1.AdmissionResponse{Allowed: true} }
 
-// respond says what the findings say: a denial holds all that denies, warnings all that warns.
-func respond(object manifest.Object, findings []policy.Finding) *admissionv1.AdmissionResponse {
+// respond says what the findings say: a denial holds all that denies, warnings all that warns. onlyWarn makes what
+// would deny a warning too.
+func respond(object manifest.Object, findings []policy.Finding, onlyWarn bool) *admissionv1.AdmissionResponse {
 	response := allowed()
 	var denied []policy.Finding
 	var warnings []string
 	audit := map[string][]string{}
 	for _, f := range findings {
-		switch f.Level {
-		case policy.Deny:
+		switch {
+		case f.Level == policy.Deny && !onlyWarn:
 			denied = append(denied, f)
-		case policy.Warn:
+		case f.Level >= policy.Warn:
 			warnings = append(warnings, f.Warning())
 		}
 		if ids := audit[f.Level.String()]; !slices.Contains(ids, f.Rule) {

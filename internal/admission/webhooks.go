@@ -56,7 +56,7 @@ func (w *Webhooks) mutate(r *http.Request, request *admissionv1.AdmissionRequest
 	if err != nil {
 		return invalid(input.Object, err), nil
 	}
-	response := respond(input.Object, verdict.Findings)
+	response := respond(input.Object, verdict.Findings, false)
 	if err := patch(response, verdict.Patch); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (w *Webhooks) validate(r *http.Request, request *admissionv1.AdmissionReque
 	if err != nil {
 		return invalid(input.Object, err), nil
 	}
-	response := respond(input.Object, verdict.Findings)
+	response := respond(input.Object, verdict.Findings, request.Kind.Kind != "Pod" && !input.Policy.DeniesTemplates())
 	w.count("validate", request, response, verdict.Findings)
 	return response, nil
 }

@@ -10,6 +10,7 @@ import (
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/review"
+	"twelvefold.dev/internal/terminal"
 )
 
 func checkCommand() *cobra.Command {
@@ -35,7 +36,7 @@ func checkCommand() *cobra.Command {
 			if output == "json" {
 				err = report.json(c.OutOrStdout())
 			} else {
-				report.text(c.OutOrStdout(), newPainter(c.OutOrStdout()))
+				report.text(c.OutOrStdout(), terminal.For(c.OutOrStdout()))
 			}
 			if err == nil && report.Summary.Deny > 0 {
 				err = errDenied
@@ -110,10 +111,10 @@ func (r report) json(w io.Writer) error {
 }
 
 // text leaves out what is only audited: it is for reports.
-func (r report) text(w io.Writer, paint painter) {
+func (r report) text(w io.Writer, paint terminal.Painter) {
 	for _, f := range r.Findings {
 		if f.Level >= policy.Warn {
-			fmt.Fprintf(w, "%s:%d: %s %s/%s: %s\n", f.File, f.Line, paint.level(f.Level), f.Object.Kind, f.Object.Name, f.Finding)
+			fmt.Fprintf(w, "%s:%d: %s %s/%s: %s\n", f.File, f.Line, paint.Level(f.Level), f.Object.Kind, f.Object.Name, f.Finding)
 		}
 	}
 	fmt.Fprintf(w, "%d objects: %d denied, %d warned, %d audited\n", r.Summary.Objects, r.Summary.Deny, r.Summary.Warn, r.Summary.Audit)

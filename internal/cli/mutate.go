@@ -15,10 +15,11 @@ import (
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/review"
+	"twelvefold.dev/internal/terminal"
 )
 
 // formats are what `mutate -o` writes of an object.
-var formats = map[string]func(w io.Writer, paint painter, o manifest.Object, v review.Verdict, mutated []byte) error{
+var formats = map[string]func(w io.Writer, paint terminal.Painter, o manifest.Object, v review.Verdict, mutated []byte) error{
 	"yaml":  writeYAML,
 	"json":  writeJSON,
 	"patch": writePatch,
@@ -50,7 +51,7 @@ func mutateCommand() *cobra.Command {
 	return c
 }
 
-func mutateAll(c *cobra.Command, inputs []review.Input, write func(io.Writer, painter, manifest.Object, review.Verdict, []byte) error) error {
+func mutateAll(c *cobra.Command, inputs []review.Input, write func(io.Writer, terminal.Painter, manifest.Object, review.Verdict, []byte) error) error {
 	var result error
 	for _, in := range inputs {
 		verdict, err := review.Mutate(in)
@@ -60,7 +61,7 @@ func mutateAll(c *cobra.Command, inputs []review.Input, write func(io.Writer, pa
 		for _, f := range verdict.Findings {
 			if f.Level >= policy.Warn {
 				fmt.Fprintf(c.ErrOrStderr(), "%s:%d: %s %s/%s: %s\n", in.Object.File, in.Object.LineOf(f.Path),
-					newPainter(c.ErrOrStderr()).level(f.Level), in.Object.Kind, in.Object.Name, f)
+					terminal.For(c.ErrOrStderr()).Level(f.Level), in.Object.Kind, in.Object.Name, f)
 			}
 		}
 		if verdict.Denied() {
@@ -69,7 +70,7 @@ func mutateAll(c *cobra.Command, inputs []review.Input, write func(io.Writer, pa
 		}
 		mutated, err := applied(in.Object, verdict)
 		if err == nil {
-			err = write(c.OutOrStdout(), newPainter(c.OutOrStdout()), in.Object, verdict, mutated)
+			err = write(c.OutOrStdout(), terminal.For(c.OutOrStdout()), in.Object, verdict, mutated)
 		}
 		if err != nil {
 			return err
@@ -98,7 +99,7 @@ func applied(o manifest.Object, v review.Verdict) ([]byte, error) {
 	return mutated, nil
 }
 
-func writeYAML(w io.Writer, _ painter, _ manifest.Object, _ review.Verdict, mutated []byte) error {
+func writeYAML(w io.Writer, _ terminal.Painter, _ manifest.Object, _ review.Verdict, mutated []byte) error {
 	text, err := yaml.JSONToYAML(mutated)
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func writeYAML(w io.Writer, _ painter, _ manifest.Object, _ review.Verdict, muta
 	return err
 }
 
-func writeJSON(w io.Writer, _ painter, _ manifest.Object, _ review.Verdict, mutated []byte) error {
+func writeJSON(w io.Writer, _ terminal.Painter, _ manifest.Object, _ review.Verdict, mutated []byte) error {
 	var text bytes.Buffer
 	if err := json.Indent(&text, mutated, "", "  "); err != nil {
 		return err
@@ -116,7 +117,7 @@ func writeJSON(w io.Writer, _ painter, _ manifest.Object, _ review.Verdict, muta
 	return err
 }
 
-func writePatch(w io.Writer, _ painter, _ manifest.Object, v review.Verdict, _ []byte) error {
+func writePatch(w io.Writer, _ terminal.Painter, _ manifest.Object, v review.Verdict, _ []byte) error {
 	patch := slices.Clone(v.Patch)
 	if patch == nil {
 		_, err := fmt.Fprintln(w, "[]")
@@ -128,7 +129,7 @@ func writePatch(w io.Writer, _ painter, _ manifest.Object, v review.Verdict, _ [
 	return encoder.Encode(patch)
 }
 
-func writeDiff(w io.Writer, paint painter, o manifest.Object, _ review.Verdict, mutated []byte) error {
+func writeDiff(w io.Writer, paint terminal.Painter, o manifest.Object, _ review.Verdict, mutated []byte) error {
 	before, err := yaml.JSONToYAML(o.JSON)
 	if err != nil {
 		return err
@@ -138,6 +139,6 @@ func writeDiff(w io.Writer, paint painter, o manifest.Object, _ review.Verdict, 
 		return err
 	}
 	name := o.Kind + "/" + o.Name
-	_, err = io.WriteString(w, paint.diff(string(diff.Diff(name, before, name+" mutated", after))))
+	_, err = io.WriteString(w, paint.Diff(string(diff.Diff(name, before, name+" mutated", after))))
 	return err
 }

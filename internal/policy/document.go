@@ -26,6 +26,7 @@ type Document struct {
 type Spec struct {
 	Settings         `yaml:",inline"`
 	Namespaces       []NamespaceSettings `yaml:"namespaces"`
+	Templates        *Level              `yaml:"templates"`        // workloads whose pods would be denied: warn (default) or deny
 	IgnoreContainers []string            `yaml:"ignoreContainers"` // replaces the default list
 	AllowedRequester []string            `yaml:"allowedRequesters"`
 	Exemptions       []Exemption         `yaml:"exemptions"`

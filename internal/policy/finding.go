@@ -38,13 +38,18 @@ const (
 )
 
 // Warning is the finding on one line that the API server delivers: no control characters, 256 runes at most,
-// 120 where leaving the fix to `twelvefold explain` makes that possible.
+// 120 where leaving the fix to `twelvefold explain` makes that possible. A finding that denies is the warning about a
+// workload whose pods it will deny.
 func (f Finding) Warning() string {
-	full := OneLine(f.String())
+	prefix := ""
+	if f.Level == Deny {
+		prefix = "its pods will be denied: "
+	}
+	full := OneLine(prefix + f.String())
 	if len([]rune(full)) <= warningGoal {
 		return full
 	}
-	short := OneLine(fmt.Sprintf("%s/%s %s: %s (twelvefold explain %s)", f.Factor, f.Rule, f.Path, f.Message, f.Rule))
+	short := OneLine(fmt.Sprintf("%s%s/%s %s: %s (twelvefold explain %s)", prefix, f.Factor, f.Rule, f.Path, f.Message, f.Rule))
 	if r := []rune(short); len(r) > warningMax {
 		return string(r[:warningMax-1]) + "…"
 	}

@@ -26,8 +26,8 @@ type Policy struct {
 	rules  Catalogue
 	hash   string
 	cap    Level
-	params map[string]any            // by rule
-	ns     []map[string]any          // the same, for each of doc.Spec.Namespaces
+	params map[string]any   // by rule
+	ns     []map[string]any // the same, for each of doc.Spec.Namespaces
 }
 
 // Default is the built-in policy: profile baseline and nothing else.
@@ -52,6 +52,12 @@ func (p *Policy) Hash() string { return p.hash }
 
 // Spec is the document's own text, as read.
 func (p *Policy) Spec() Spec { return p.doc.Spec }
+
+// DeniesTemplates says whether a workload is refused whose pods would be: else it is only warned about, and its pods are
+// refused.
+func (p *Policy) DeniesTemplates() bool {
+	return p.doc.Spec.Templates != nil && *p.doc.Spec.Templates == Deny
+}
 
 // Warnings are what is wrong with a policy that is valid all the same.
 func (p *Policy) Warnings(now time.Time) []string {
@@ -90,6 +96,10 @@ func (p *Policy) compile() error {
 		item := element(node, "namespaces", i)
 		p.ns = append(p.ns, p.compileParams(ns.Rules, item, p.params, fail))
 		checkGlobs(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
+	}
+	if t := spec.Templates; t != nil && *t < Warn {
+		where, _ := lookup(node, "templates")
+		fail(where, "spec.templates: one of warn, deny")
 	}
 	ids := map[string]bool{}
 	for i, e := range spec.Exemptions {
