@@ -1,0 +1,130 @@
+package tail
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// An ending says how far the end of the data at hand can be trusted to be the end of a record.
+type ending int
+
+const (
+	open    ending = iota // more may follow: a record ends where the next one begins
+	settled               // nothing followed for a while: a newline ends the last record
+	final                 // nothing will follow: the last line ends even without a newline
+)
+
+// recordLen returns the length of the first record of data, its newline included, or 0 if data doesn't hold its end yet.
+// A record is a line with the continuation lines that follow it.
+func recordLen(data []byte, end ending) int {
+	n := bytes.IndexByte(data, '\n') + 1
+	if n == 0 {
+		if end == final {
+			return len(data)
+		}
+		return 0
+	}
+	for {
+		rest := data[n:]
+		is, sure := continues(rest)
+		if !sure && end == open {
+			return 0
+		}
+		if !is {
+			return n
+		}
+		line := bytes.IndexByte(rest, '\n') + 1
+		switch {
+		case line > 0:
+			n += line
+		case end == open:
+			return 0
+		case end == settled:
+			return n
+		default:
+			return len(data)
+		}
+	}
+}
+
+// continuations begin the lines of a stack trace that don't begin with a blank: Java's, and what remains of .NET's and
+// JavaScript's after a formatter has removed the indentation.
+var continuations = [][]byte{[]byte("at "), []byte("Caused by:"), []byte("Suppressed:"), []byte("... ")}
+
+// continues reports whether line continues the record before it, and whether its bytes suffice to be sure.
+func continues(line []byte) (is, sure bool) {
+	if len(line) == 0 {
+		return false, false
+	}
+	switch line[0] {
+	case ' ', '\t':
+		return true, true
+	case 'a', 'C', 'S', '.': // spares all others the comparison: this runs once per line
+	default:
+		return false, true
+	}
+	for _, c := range continuations {
+		if bytes.HasPrefix(line, c) {
+			return true, true
+		}
+		if bytes.HasPrefix(c, line) {
+			return false, false
+		}
+	}
+	return false, true
+}
+
+// envelopePrefix is the part of an envelope line that is the same for all records of a file.
+func envelopePrefix(file, container string) []byte {
+	b := []byte(`{"file":"`)
+	b, _ = appendEscaped(b, []byte(file), true)
+	b = append(b, `","container":"`...)
+	b, _ = appendEscaped(b, []byte(container), true)
+	return append(b, `","log":"`...)
+}
+
+const (
+	envelopeSuffix = "\"}\n"
+	hexDigits      = "0123456789abcdef"
+)
+
+// appendEscaped appends src to dst as the inside of a JSON string, with U+FFFD for every byte that isn't UTF-8.
+// Unless last is set, src may end inside a character: those bytes are returned, to be put before the next piece.
+func appendEscaped(dst, src []byte, last bool) (escaped, rest []byte) {
+	start := 0 // src[start:i] needs no escape
+	for i := 0; i < len(src); {
+		c := src[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRune(src[i:])
+			if r == utf8.RuneError && size == 1 {
+				if !last && !utf8.FullRune(src[i:]) {
+					return append(dst, src[start:i]...), src[i:]
+				}
+				dst = append(append(dst, src[start:i]...), "\ufffd"...)
+				start = i + 1
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, src[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+		start = i
+	}
+	return append(dst, src[start:]...), nil
+}

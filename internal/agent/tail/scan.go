@@ -1,0 +1,177 @@
+package tail
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+)
+
+// scanAll looks at all directories.
+func (t *tailer) scanAll() {
+	var lag, disk, opened int64
+	for _, s := range t.streams {
+		t.scan(s)
+		for _, f := range s.files {
+			if f.f != nil {
+				opened++
+			}
+		}
+		for _, e := range s.entries {
+			disk += e.info.Size()
+			if f := s.find(identityOf(e.info)); f != nil {
+				lag += max(0, e.info.Size()-f.offset)
+			}
+		}
+	}
+	t.stats.Lag.Store(lag)
+	t.stats.Open.Store(opened)
+	if t.opts.MaxDisk > 0 && disk > t.opts.MaxDisk {
+		t.deleteRotated(disk - t.opts.MaxDisk)
+	}
+}
+
+// scan opens what is new in the stream's directory and notes what was renamed or removed.
+func (t *tailer) scan(s *stream) {
+	root, err := os.OpenRoot(s.dir)
+	if err == nil {
+		defer root.Close()
+		err = t.list(s, root)
+	}
+	t.warn(s.dir, err)
+	if err != nil {
+		return
+	}
+	for _, f := range s.files {
+		f.listed = ""
+	}
+	var unknown []entry
+	for _, e := range s.entries {
+		if f := s.find(identityOf(e.info)); f == nil {
+			unknown = append(unknown, e)
+		} else if f.listed == "" || e.listed == f.name { // a file may have several names, by links
+			f.listed = e.listed
+		}
+	}
+	for _, e := range s.entries {
+		if f := s.find(identityOf(e.info)); f != nil && f.f == nil {
+			t.warn(path.Join(s.dir, e.listed), f.reopen(root, e))
+		}
+	}
+	for _, e := range unknown {
+		if !t.follows(identityOf(e.info)) {
+			t.warn(path.Join(s.dir, e.listed), t.follow(s, root, e))
+		}
+	}
+	for _, f := range s.files {
+		if f.restored && f.listed == "" {
+			s.release(f)
+		}
+		f.restored = false
+	}
+	s.files = slices.DeleteFunc(s.files, func(f *file) bool { return f.f == nil && f.listed == "" })
+}
+
+// list lists the stream's files. While a rotation renames them a listing may lack some, and what it lacks would come too
+// late, after younger ones: something new counts when two listings agree on it.
+func (t *tailer) list(s *stream, root *os.Root) (err error) {
+	warn := func(listed string, err error) { t.warn(path.Join(s.dir, listed), err) }
+	s.entries, err = s.list(root, warn)
+	for range 10 {
+		if err != nil || !slices.ContainsFunc(s.entries, func(e entry) bool { return s.find(identityOf(e.info)) == nil }) {
+			return err
+		}
+		before := s.entries
+		s.entries, err = s.list(root, warn)
+		if slices.EqualFunc(before, s.entries, func(a, b entry) bool { return a.listed == b.listed && os.SameFile(a.info, b.info) }) {
+			return err
+		}
+	}
+	return err
+}
+
+// follows reports whether any stream has the file: globs may overlap.
+func (t *tailer) follows(id identity) bool {
+	return slices.ContainsFunc(t.streams, func(s *stream) bool { return s.find(id) != nil })
+}
+
+// follow begins to read a file, unless it is a copy, may become one, or was rotated by an earlier pod.
+func (t *tailer) follow(s *stream, root *os.Root, e entry) error {
+	f, info, err := openRegular(root, e.listed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if identityOf(info) != identityOf(e.info) { // renamed meanwhile: the next look gets it right
+		return f.Close()
+	}
+	g := s.newFile(e, f, info)
+	if e.rotated() {
+		if g.old = t.fresh; g.old {
+			g.jump(info.Size())
+			g.close()
+		} else if g.copyOf = s.copyOf(e, info.Size(), f); g.copyOf == nil && !t.draining && s.copyBegun(e, info) {
+			return f.Close()
+		}
+	}
+	s.insert(g)
+	return nil
+}
+
+// reopen opens a file again that was closed at its end, if it has changed since. Whether it still is the same file is seen
+// when it is read.
+func (f *file) reopen(root *os.Root, e entry) error {
+	if e.info.Size() == f.offset && e.info.ModTime().Equal(f.mtime) {
+		return nil
+	}
+	r, info, err := openRegular(root, e.listed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if identityOf(info) != f.identity {
+		return r.Close()
+	}
+	f.f = r
+	return nil
+}
+
+// deleteRotated removes finished files, the oldest first, until it has freed so many bytes. What can't be removed, on a
+// read-only mount, stays.
+func (t *tailer) deleteRotated(free int64) {
+	type candidate struct {
+		entry
+		s *stream
+	}
+	var all []candidate
+	for _, s := range t.streams {
+		for _, e := range s.entries {
+			f := s.find(identityOf(e.info))
+			if f != nil && f.f == nil && !f.old && f.listed == e.listed && f.offset == e.info.Size() && t.finished(s, f) {
+				all = append(all, candidate{e, s})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b candidate) int { return a.info.ModTime().Compare(b.info.ModTime()) })
+	for _, c := range all {
+		if free <= 0 {
+			return
+		}
+		where := path.Join(c.s.dir, c.listed)
+		now, err := os.Lstat(where)
+		if err != nil || !os.SameFile(now, c.info) || now.Size() != c.info.Size() {
+			continue
+		}
+		err = os.Remove(where)
+		t.warn(where, err)
+		if err == nil {
+			free -= c.info.Size()
+			t.stats.Deleted.Add(1)
+		}
+	}
+}

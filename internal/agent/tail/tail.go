@@ -1,0 +1,227 @@
+// Package tail streams an application's log files to stdout, at least once and in order.
+//
+// It is what the native sidecar twelvefold-tail does: it starts before the application and ends after it. The files
+// themselves are the buffer: what stdout doesn't take stays on the disk, a line is read again until its end is there,
+// and memory doesn't grow with a line, with a file or with the time that stdout blocks.
+package tail
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"twelvefold.dev/internal/logs"
+)
+
+// Options adjust [Run]. The zero value is ready for use.
+type Options struct {
+	// StateDir keeps the checkpoints over a restart of the container. It should live as long as the pod: while it holds
+	// none, rotated files are taken for those of an earlier pod and left alone. Without a StateDir a restart repeats all.
+	StateDir string
+	// Poll is the time between two looks at the directories. Default 200 ms.
+	Poll time.Duration
+	// Quiet is how long a rotated file must not have grown before it counts as finished. Default 5 s.
+	Quiet time.Duration
+	// MaxDisk is how many bytes the files may take before finished rotated ones are deleted, the oldest first.
+	// Where the plan has a glob, a file also counts as rotated 120 Quiet after a file took its place whose name differs
+	// in digits only. 0 deletes nothing.
+	MaxDisk int64
+	// Stats, if set, is kept up to date.
+	Stats *Stats
+}
+
+// MaxWrite is the longest record in bytes that is sure to be one write.
+const MaxWrite = 256 << 10
+
+// Run streams the plan's files to stdout: as they are if the plan names one, else each record as a line of JSON with the
+// members file, container and log. It runs until ctx ends, which says that the application has ended: then it reads all
+// files to their ends and returns. An error says that the plan is empty or that stdout failed.
+//
+// A record is a line with the lines that continue it, as in a stack trace, and goes out in one write. A line longer than
+// [MaxWrite] is also passed on whole, in several writes.
+func Run(ctx context.Context, plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options) error {
+	if len(plan.Files) == 0 {
+		return errors.New("the plan names no file")
+	}
+	t := newTailer(plan, stdout, log, opts)
+	ctx, cancel := context.WithCancel(ctx)
+	wake := make(chan struct{}, 1)
+	var watching sync.WaitGroup
+	watching.Go(func() { t.watch(ctx, wake) })
+	defer watching.Wait()
+	defer cancel()
+
+	for {
+		select {
+		case <-wake:
+			if err := t.readAll(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return t.drain()
+		}
+	}
+}
+
+// A tailer has two goroutines: one watches the directories and opens what appears there, the other reads and writes.
+type tailer struct {
+	log      *slog.Logger
+	opts     Options
+	stats    *Stats
+	stdout   *sink
+	buf      []byte
+	saved    time.Time
+	dirty    bool // since saved
+	streams  []*stream
+	mu       sync.Mutex // guards all below and the streams; not held during a write to stdout
+	fresh    bool       // the first look, in a new pod
+	draining bool       // the application has ended
+	troubles map[string]string
+}
+
+func newTailer(plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options) *tailer {
+	opts.Poll = cmp.Or(opts.Poll, 200*time.Millisecond)
+	opts.Quiet = cmp.Or(opts.Quiet, 5*time.Second)
+	opts.Stats = cmp.Or(opts.Stats, new(Stats))
+	t := &tailer{log: log, opts: opts, stats: opts.Stats, buf: make([]byte, markSize+MaxWrite), troubles: map[string]string{}}
+	for _, f := range plan.Files {
+		t.streams = append(t.streams, newStream(f))
+	}
+	several := len(plan.Files) > 1 || logs.IsGlob(t.streams[0].base)
+	t.stdout = &sink{w: stdout, mu: &t.mu, envelope: several, stats: t.stats}
+	t.restore()
+	t.scanAll()
+	t.fresh = false
+	t.save() // from now on a rotated file that is new was rotated in this pod
+	return t
+}
+
+// watch looks at the directories at every [Options.Poll] and wakes the reader.
+func (t *tailer) watch(ctx context.Context, wake chan<- struct{}) {
+	ticker := time.NewTicker(t.opts.Poll)
+	defer ticker.Stop()
+	for {
+		select {
+		case wake <- struct{}{}:
+		default: // still reading
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		t.mu.Lock()
+		t.scanAll()
+		t.mu.Unlock()
+	}
+}
+
+// readAll reads all files until none has more.
+func (t *tailer) readAll(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		if more, err = t.pass(open); err != nil {
+			return err
+		}
+	}
+	t.save()
+	return nil
+}
+
+// drain reads all files to their ends, and only then takes what has no newline for a line.
+func (t *tailer) drain() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.draining = true
+	for _, end := range []ending{open, final} {
+		for more := true; more; {
+			t.scanAll()
+			var err error
+			if more, err = t.pass(end); err != nil {
+				return err
+			}
+		}
+	}
+	t.save()
+	t.scanAll() // the lag is zero now
+	for _, s := range t.streams {
+		if len(s.files) == 0 {
+			t.log.Warn("no log file appeared", "file", s.plan.Path, "container", s.plan.Container)
+		}
+	}
+	return nil
+}
+
+// pass gives every file a turn and reports whether there may be more to read.
+func (t *tailer) pass(end ending) (more bool, err error) {
+	for _, s := range t.streams {
+		again, err := t.passStream(s, end)
+		if err != nil {
+			return false, err
+		}
+		more = more || again
+	}
+	return more, nil
+}
+
+func (t *tailer) passStream(s *stream, end ending) (more bool, err error) {
+	unfinished := map[string]bool{} // logs whose older generation must be read first
+	for _, f := range slices.Clone(s.files) {
+		if f.copyOf != nil {
+			t.settleCopy(f)
+			f = cmp.Or(f.copyOf, f) // only the original can tell whether its copy is needed, and younger files come after both
+		}
+		if f.f == nil || unfinished[f.name] {
+			continue
+		}
+		again, err := t.turn(s, f, end)
+		switch {
+		case errors.Is(err, errTruncated):
+			t.truncated(s, f)
+			return true, nil // the order is another now
+		case err != nil:
+			return false, err
+		case f.offset != f.end:
+			unfinished[f.name] = f.rotated()
+		case t.finished(s, f):
+			s.release(f)
+			f.close()
+		}
+		more = more || again
+	}
+	return more, nil
+}
+
+// settleCopy lets go of a copy that has nothing its original didn't have when it was read.
+func (t *tailer) settleCopy(c *file) {
+	info, err := c.f.Stat()
+	if err == nil && info.Size() <= c.copyOf.offset && time.Since(c.grown) > t.opts.Quiet {
+		c.copyOf = nil
+		c.jump(info.Size())
+	}
+}
+
+// finished reports whether nobody writes to a file any more that was read to its end.
+func (t *tailer) finished(s *stream, f *file) bool {
+	quiet := time.Since(f.grown)
+	return quiet > t.opts.Quiet && f.rotated() || quiet > 120*t.opts.Quiet && s.superseded(f)
+}
+
+// warn logs a path's trouble once, until it is over or another.
+func (t *tailer) warn(path string, err error) {
+	if err == nil {
+		delete(t.troubles, path)
+		return
+	}
+	if cause := err.Error(); t.troubles[path] != cause {
+		t.troubles[path] = cause
+		t.log.Warn("cannot read; trying on", "path", path, "error", cause)
+	}
+}
