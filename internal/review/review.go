@@ -145,10 +145,10 @@ func (s *subject) located(v Verdict) Verdict {
 	return v
 }
 
-// ratchet lowers to a warning what the old object had already: who changes one line must not have to mend all others
-// first.
+// ratchet lets pass what the old object had already: who changes one line must not have to mend all others first. Of a
+// workload it warns, since its next pods will have it too.
 func (s *subject) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (Verdict, error) {
-	if in.Old == nil || !v.Denied() {
+	if in.Old == nil || len(v.Findings) == 0 {
 		return v, nil
 	}
 	old, err := again(Input{Object: *in.Old, Policy: in.Policy, Facts: in.Facts})
@@ -160,11 +160,17 @@ func (s *subject) ratchet(in Input, v Verdict, again func(Input) (Verdict, error
 	for _, f := range old.Findings {
 		before[key{f.Rule, f.Path, f.Message}] = true
 	}
-	for i, f := range v.Findings {
+	kept := v.Findings[:0]
+	for _, f := range v.Findings {
 		if before[key{f.Rule, f.Path, f.Message}] {
-			v.Findings[i].Level = min(f.Level, policy.Warn)
+			if !s.facts.Template {
+				continue
+			}
+			f.Level = min(f.Level, policy.Warn)
 		}
+		kept = append(kept, f)
 	}
+	v.Findings = kept
 	return v, nil
 }
 
