@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -33,6 +34,8 @@ type pod struct {
 	env     map[string]string
 	args    []string
 	retry   azure.Retry
+	// patience ends when the log of a failed attempt says this. Tests of failures that last need no clock so.
+	patience string
 }
 
 // aCluster is one for all tests, since making its key takes a while.
@@ -120,7 +123,17 @@ func (p *pod) run(t *testing.T, args ...string) result {
 	var out, log bytes.Buffer
 	a := &agent.Agent{Env: func(name string) string { return p.env[name] }, Stdout: &out, Stderr: &log, Retry: p.retry}
 	_ = os.Remove(p.path("termination"))
-	r := result{code: a.Run(t.Context(), args), log: log.String()}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if p.patience != "" {
+		a.Stderr = writerFunc(func(line []byte) (int, error) {
+			if bytes.Contains(line, []byte("trying again")) && bytes.Contains(line, []byte(p.patience)) {
+				cancel()
+			}
+			return log.Write(line)
+		})
+	}
+	r := result{code: a.Run(ctx, args), log: log.String()}
 	if text, err := os.ReadFile(p.path("termination")); err == nil {
 		r.termination = string(text)
 	}
@@ -136,6 +149,10 @@ func (p *pod) run(t *testing.T, args ...string) result {
 	}
 	return r
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // want checks the exit code and that the termination message says all of the texts; for 0 that there is none.
 func (r result) want(t *testing.T, code int, texts ...string) {

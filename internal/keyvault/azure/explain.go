@@ -135,7 +135,7 @@ func (c *Client) networkFailure(s keyvault.Secret, err error) *Failure {
 		f.temporary = false // it won't be trusted by asking again
 		f.Fix = "add the authority of what terminates TLS there to the policy's keyVault.trustedCA"
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		f.Problem = "no answer from " + host + " in time"
 	}
 	return f

@@ -138,7 +138,7 @@ func (c *fetching) try(ctx context.Context, s keyvault.Secret) (*string, *Failur
 		return nil, f
 	}
 	if secret.Value == nil {
-		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place", temporary: true}
+		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place"}
 	}
 	return secret.Value, nil
 }
