@@ -2,7 +2,8 @@
 
 // Package e2e installs Twelvefold with its chart in a kind cluster of its own, and runs real pods through it.
 //
-// The cluster is made anew and deleted at the end. Azure is the emulator, in namespace azure. Applications are Debian's packages.
+// The cluster is made anew and deleted at the end. Azure is the emulator, in namespace azure. Applications are Debian's
+// packages; Prometheus is built from its module.
 //
 //	make e2e
 //	go test -tags e2e ./test/e2e -v -keep -run TestLogs   # uses the cluster that is there, and leaves it
@@ -17,6 +18,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 var keep = flag.Bool("keep", false, "use the cluster that is there, and leave it running")
@@ -26,6 +30,7 @@ var cluster *environment
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	log.SetLogger(logr.Discard()) // controller-runtime's client complains without one
 	os.Exit(run(m))
 }
 

@@ -64,7 +64,9 @@ func setUp(ctx context.Context) (*environment, error) {
 		return e, err
 	}
 	step("loading images")
-	if _, err := e.run(ctx, e.kind, append([]string{"load", "docker-image", "--name", clusterName}, images()...)...); err != nil {
+	// The control plane is tainted: nothing of ours runs there.
+	load := []string{"load", "docker-image", "--name", clusterName, "--nodes", clusterName + "-worker"}
+	if _, err := e.run(ctx, e.kind, append(load, images()...)...); err != nil {
 		return e, err
 	}
 	if err := e.connect(); err != nil {
@@ -125,13 +127,14 @@ func (e *environment) deleteCluster(ctx context.Context) error {
 	return errors.Join(err, os.RemoveAll(e.dir))
 }
 
-func applicationImages() []string { return []string{"app", "redis", "redis-exporter", "prometheus"} }
+// debianImages are the targets of images/Dockerfile.
+func debianImages() []string { return []string{"app", "redis", "redis-exporter"} }
 
 func images() (all []string) {
 	for _, program := range []string{"webhook", "agent", "emulator"} {
 		all = append(all, "twelvefold-"+program+":"+tag)
 	}
-	for _, name := range applicationImages() {
+	for _, name := range append(debianImages(), "prometheus") {
 		all = append(all, applications+"/"+name+":"+tag)
 	}
 	return all
@@ -141,12 +144,19 @@ func buildImages(ctx context.Context) error {
 	if _, err := command(ctx, "make", "-s", "images", "TAG="+tag, "REGISTRY="); err != nil {
 		return err
 	}
-	for _, name := range applicationImages() {
+	for _, name := range debianImages() {
 		if _, err := command(ctx, "docker", "build", "-q", "--target", name, "-t", applications+"/"+name+":"+tag, "test/e2e/images"); err != nil {
 			return err
 		}
 	}
-	return nil
+	// Of all discoveries only that of Kubernetes: with all of them, building takes several times as long.
+	_, err := command(ctx, "env", "CGO_ENABLED=0", "go", "build", "-C", "test/e2e/prometheus", "-o", "../../../dist/prometheus/prometheus",
+		"-tags", "remove_all_sd,enable_kubernetes_sd", "-ldflags", "-s -w", "github.com/prometheus/prometheus/cmd/prometheus")
+	if err != nil {
+		return err
+	}
+	_, err = command(ctx, "docker", "build", "-q", "-f", "test/e2e/images/prometheus.Dockerfile", "-t", applications+"/prometheus:"+tag, "dist/prometheus")
+	return err
 }
 
 func (e *environment) connect() (err error) {
