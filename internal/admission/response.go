@@ -56,7 +56,13 @@ func deny(response *admissionv1.AdmissionResponse, object manifest.Object, findi
 	if group == object.APIVersion {
 		group = "" // v1
 	}
-	details := &metav1.StatusDetails{Kind: object.Kind, Name: object.Name, Group: group}
+	name := object.Name
+	if name == "" { // the API server makes the name later
+		if named, err := manifest.FromJSON(object.JSON); err == nil {
+			name = named.Name
+		}
+	}
+	details := &metav1.StatusDetails{Kind: object.Kind, Name: name, Group: group}
 	lines := make([]string, len(findings))
 	for i, f := range findings {
 		lines[i] = f.String()

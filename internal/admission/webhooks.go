@@ -113,24 +113,18 @@ func nothingToJudge(request *admissionv1.AdmissionRequest) (bool, error) {
 	if request.Operation != admissionv1.Create && request.Operation != admissionv1.Update {
 		return true, nil
 	}
+	if request.Kind.Kind == "Pod" {
+		return request.Operation == admissionv1.Update && request.SubResource == "" &&
+			sameImages(request.Object.Raw, request.OldObject.Raw), nil
+	}
 	var meta struct{ Metadata metav1.ObjectMeta }
 	if err := json.Unmarshal(request.Object.Raw, &meta); err != nil {
 		return false, fmt.Errorf("%s %s: %w", request.Kind.Kind, request.Name, err)
 	}
-	if meta.Metadata.DeletionTimestamp != nil {
+	if meta.Metadata.DeletionTimestamp != nil || metav1.GetControllerOf(&meta.Metadata) != nil {
 		return true, nil
 	}
-	isPod := request.Kind.Kind == "Pod"
-	if !isPod && metav1.GetControllerOf(&meta.Metadata) != nil {
-		return true, nil
-	}
-	if request.Operation == admissionv1.Create {
-		return false, nil
-	}
-	if isPod {
-		return request.SubResource == "" && sameImages(request.Object.Raw, request.OldObject.Raw), nil
-	}
-	return sameTemplate(request), nil
+	return request.Operation == admissionv1.Update && sameTemplate(request), nil
 }
 
 func sameImages(a, b []byte) bool {
@@ -164,7 +158,8 @@ func (w *Webhooks) input(ctx context.Context, request *admissionv1.AdmissionRequ
 		Requester:       request.UserInfo.Username,
 		RequesterGroups: request.UserInfo.Groups,
 		AgentImage:      w.AgentImage,
-		ServiceAccount:  w.Cluster.ServiceAccount(ctx, request.Namespace, review.ServiceAccountOf(object)),
+	}, ServiceAccount: func(name string) map[string]string {
+		return w.Cluster.ServiceAccount(ctx, request.Namespace, name)
 	}}
 	if request.Operation == admissionv1.Update {
 		old := objectOf(request, request.OldObject.Raw)
@@ -174,14 +169,8 @@ func (w *Webhooks) input(ctx context.Context, request *admissionv1.AdmissionRequ
 }
 
 func objectOf(request *admissionv1.AdmissionRequest, raw []byte) manifest.Object {
-	object := manifest.Object{APIVersion: metav1.GroupVersion{Group: request.Kind.Group, Version: request.Kind.Version}.String(),
+	return manifest.Object{APIVersion: metav1.GroupVersion{Group: request.Kind.Group, Version: request.Kind.Version}.String(),
 		Kind: request.Kind.Kind, Namespace: request.Namespace, Name: request.Name, JSON: raw}
-	if object.Name == "" { // the API server makes the name later
-		if named, err := manifest.FromJSON(raw); err == nil {
-			object.Name = named.Name
-		}
-	}
-	return object
 }
 
 func (w *Webhooks) count(webhook string, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, findings []policy.Finding) {

@@ -19,7 +19,6 @@ import (
 	"twelvefold.dev/internal/agent"
 	"twelvefold.dev/internal/keyvault"
 	"twelvefold.dev/internal/manifest"
-	"twelvefold.dev/internal/review"
 )
 
 // podOf is the pod that a workload's controller makes.
@@ -75,7 +74,7 @@ func (d *demo) fetch(ctx context.Context, object manifest.Object) error {
 		return err
 	}
 	defer os.RemoveAll(directory)
-	token, err := d.cluster.Token(object.Namespace, review.ServiceAccountOf(object))
+	token, err := d.cluster.Token(object.Namespace, pod.Spec.ServiceAccountName)
 	if err != nil {
 		return err
 	}

@@ -34,19 +34,8 @@ func Decode(raw []byte) (*Builder, error) {
 	if err = errors.Join(append(strict, err)...); err != nil {
 		return nil, fmt.Errorf("pod: %w", err)
 	}
-	var parents struct {
-		Metadata *struct{} `json:"metadata"`
-		Spec     *struct {
-			InitContainers []*struct{} `json:"initContainers"`
-			Containers     []*struct{} `json:"containers"`
-		} `json:"spec"`
-	}
-	if err := json.UnmarshalCaseSensitivePreserveInts(raw, &parents); err != nil {
-		return nil, fmt.Errorf("pod: %w", err)
-	}
-	b.hasMetadata, b.hasSpec = parents.Metadata != nil, parents.Spec != nil
-	if b.hasSpec && slices.Contains(append(parents.Spec.InitContainers, parents.Spec.Containers...), nil) {
-		return nil, errors.New("pod: a container is null")
+	if err := b.findParents(raw); err != nil {
+		return nil, err
 	}
 	for i := range b.pod.Spec.InitContainers {
 		b.lists[initList] = append(b.lists[initList], &Container{b: b, list: initList, index: i})
@@ -55,6 +44,32 @@ func Decode(raw []byte) (*Builder, error) {
 		b.lists[mainList] = append(b.lists[mainList], &Container{b: b, list: mainList, index: i})
 	}
 	return b, nil
+}
+
+// findParents looks at the JSON again where the typed pod leaves open whether metadata and spec are there, or whether a
+// container is null.
+func (b *Builder) findParents(raw []byte) error {
+	nameless := func(c corev1.Container) bool { return c.Name == "" }
+	b.hasMetadata = b.pod.Name != "" || b.pod.GenerateName != "" || len(b.pod.Annotations) > 0
+	b.hasSpec = len(b.pod.Spec.Containers) > 0
+	if b.hasMetadata && b.hasSpec && !slices.ContainsFunc(b.pod.Spec.InitContainers, nameless) && !slices.ContainsFunc(b.pod.Spec.Containers, nameless) {
+		return nil
+	}
+	var parents struct {
+		Metadata *struct{} `json:"metadata"`
+		Spec     *struct {
+			InitContainers []*struct{} `json:"initContainers"`
+			Containers     []*struct{} `json:"containers"`
+		} `json:"spec"`
+	}
+	if err := json.UnmarshalCaseSensitivePreserveInts(raw, &parents); err != nil {
+		return fmt.Errorf("pod: %w", err)
+	}
+	b.hasMetadata, b.hasSpec = parents.Metadata != nil, parents.Spec != nil
+	if b.hasSpec && slices.Contains(append(parents.Spec.InitContainers, parents.Spec.Containers...), nil) {
+		return errors.New("pod: a container is null")
+	}
+	return nil
 }
 
 // Pod is the pod as edited so far. It is for reading.

@@ -38,21 +38,9 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		if labels, ok := namespaces[facts.Namespace]; ok {
 			facts.NamespaceLabels = labels
 		}
-		if annotations, ok := accounts[facts.Namespace+"/"+ServiceAccountOf(o)]; ok {
-			facts.ServiceAccount = annotations
-		}
-		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts})
+		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) map[string]string {
+			return accounts[facts.Namespace+"/"+name]
+		}})
 	}
 	return inputs
-}
-
-// ServiceAccountOf is the name of the service account that an object's pods run as.
-func ServiceAccountOf(o manifest.Object) string {
-	var pod struct {
-		Spec struct{ ServiceAccountName string }
-	}
-	if template, ok, err := o.Template(); ok && err == nil {
-		_ = json.Unmarshal(template.JSON, &pod) // what can't be decoded is reported by the review
-	}
-	return cmp.Or(pod.Spec.ServiceAccountName, "default")
 }

@@ -3,6 +3,7 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,10 @@ type Input struct {
 	Object manifest.Object
 	Old    *manifest.Object // the object that an update replaces, or nil
 	Policy *policy.Policy
-	Facts  policy.Facts // Namespace, Workload and Template are filled in from the object
+	Facts  policy.Facts // Workload, Template and ServiceAccount are filled in from the object
+
+	// ServiceAccount looks up the annotations of a service account of the namespace; nil knows none.
+	ServiceAccount func(name string) map[string]string
 }
 
 // Verdict is what there is to say about an object. Paths of findings are fields of the object, not of its template.
@@ -49,7 +53,7 @@ func Mutate(in Input) (Verdict, error) {
 	if err != nil || s == nil {
 		return Verdict{}, err
 	}
-	v := Verdict{Findings: mutate.Run(s.edit, s.policy, s.facts)}
+	v := Verdict{Findings: s.mutate(in)}
 	if v.Denied() {
 		for _, f := range s.judge() {
 			if f.Level == policy.Deny {
@@ -85,7 +89,7 @@ func Full(in Input) (Verdict, error) {
 }
 
 func full(in Input, s *subject) (Verdict, error) {
-	v := Verdict{Findings: mutate.Run(s.edit, s.policy, s.facts)}
+	v := Verdict{Findings: s.mutate(in)}
 	if !v.Denied() {
 		v.Patch = s.patch()
 	}
@@ -125,6 +129,13 @@ func open(in Input) (*subject, error) {
 	return &subject{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
 }
 
+func (s *subject) mutate(in Input) []policy.Finding {
+	if in.ServiceAccount != nil {
+		s.facts.ServiceAccount = in.ServiceAccount(cmp.Or(s.edit.Pod().Spec.ServiceAccountName, "default"))
+	}
+	return mutate.Run(s.edit, s.policy, s.facts)
+}
+
 func (s *subject) judge() []policy.Finding {
 	return rules.Judge(rules.NewSubject(s.edit.Pod(), s.policy, s.facts))
 }
@@ -151,7 +162,7 @@ func (s *subject) ratchet(in Input, v Verdict, again func(Input) (Verdict, error
 	if in.Old == nil || len(v.Findings) == 0 {
 		return v, nil
 	}
-	old, err := again(Input{Object: *in.Old, Policy: in.Policy, Facts: in.Facts})
+	old, err := again(Input{Object: *in.Old, Policy: in.Policy, Facts: in.Facts, ServiceAccount: in.ServiceAccount})
 	if err != nil {
 		return v, nil //nolint:nilerr // an old object that can't be read excuses nothing
 	}
