@@ -191,15 +191,22 @@ func (e *environment) installTwelvefold(ctx context.Context, ca []byte) error {
 	if err := e.applyFile(ctx, webhookPlace, "namespace.yaml"); err != nil {
 		return err
 	}
-	file := filepath.Join(e.dir, "ca.pem")
-	if err := os.WriteFile(file, ca, 0o600); err != nil {
+	if err := os.WriteFile(e.caFile(), ca, 0o600); err != nil {
 		return err
 	}
-	_, err := e.run(ctx, e.helm, "upgrade", "--install", webhookPlace, "charts/twelvefold", "--namespace", webhookPlace,
-		"--values", "test/e2e/testdata/values.yaml", "--set-file", "policy.keyVault.trustedCA="+file,
-		// Replaces the pods of an earlier run, whose images may differ though their names don't.
-		"--set-string", "podAnnotations.e2e="+started.Format(time.RFC3339), "--wait", "--timeout", "3m")
-	if err != nil {
+	// The annotation replaces the pods of an earlier run, whose images may differ though their names don't.
+	return e.helmUpgrade(ctx, "--set-string", "podAnnotations.e2e="+started.Format(time.RFC3339))
+}
+
+// caFile holds the emulator's authority.
+func (e *environment) caFile() string { return filepath.Join(e.dir, "ca.pem") }
+
+// helmUpgrade installs the chart, or upgrades it. What is not in the arguments is as in testdata/values.yaml.
+func (e *environment) helmUpgrade(ctx context.Context, args ...string) error {
+	args = append([]string{"upgrade", "--install", webhookPlace, "charts/twelvefold", "--namespace", webhookPlace,
+		"--values", "test/e2e/testdata/values.yaml", "--set-file", "policy.keyVault.trustedCA=" + e.caFile(),
+		"--wait", "--timeout", "3m"}, args...)
+	if _, err := e.run(ctx, e.helm, args...); err != nil {
 		return fmt.Errorf("%w\n%s", err, e.describe(ctx, webhookPlace))
 	}
 	return nil
