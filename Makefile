@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint e2e bench fuzz images docs clean
+.PHONY: help demo test lint e2e bench fuzz images golden docs clean
 
 # Where images go: make images REGISTRY=shop.azurecr.io/ TAG=1.2.3 ARCH=arm64
 REGISTRY ?=
@@ -45,10 +45,13 @@ images: $(programs:%=image-%) ## images of webhook, agent and emulator (REGISTRY
 
 image-%:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags '-s -w' -o dist/linux-$(ARCH)/$*/twelvefold-$* $(package_$*)
-	docker build -q -f images/$*.Dockerfile -t $(REGISTRY)twelvefold-$*:$(TAG) dist/linux-$(ARCH)/$*
+	docker build -q --platform linux/$(ARCH) -f images/$*.Dockerfile -t $(REGISTRY)twelvefold-$*:$(TAG) dist/linux-$(ARCH)/$*
 
-docs: ## write the pages that are generated from the code
-	go generate ./...
+golden: ## write what is generated from the code: pages, expected outputs; read the difference
+	go test $$(git grep -l --untracked -E 'reviewtest"|flag\.Bool\("update"' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|') -update
+
+docs: ## of that, only the pages
+	go test ./docs -update
 
 clean: ## remove what make built
 	rm -rf bin dist
