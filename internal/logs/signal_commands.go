@@ -17,7 +17,9 @@ func commandSignals(c *corev1.Container) []Signal {
 		found := append(flagSignals(command, program(c)), redirectSignals(command)...)
 		for _, s := range found {
 			s.Field = argvField(c, s.Seen)
-			signals = append(signals, s)
+			if !slices.Contains(signals, s) { // { a; b; } > log
+				signals = append(signals, s)
+			}
 		}
 	}
 	return signals
@@ -56,10 +58,10 @@ func flagsOf(words []string) []flag {
 	return flags
 }
 
-// seen is the flag as a message may show it. A value of its own is shown only where it is surely a file's name: the
-// word behind a flag without a value may be anything, a password too.
+// seen is the flag as a message may show it. The next word is shown only where it is surely the file's name: behind a
+// flag without a value may stand anything, a password too.
 func (f flag) seen(file string) string {
-	if file == "" || strings.HasSuffix(f.word, f.value) {
+	if file == "" || absolute(f.value) != file || strings.Contains(f.word, "=") {
 		return f.word
 	}
 	return f.word + " " + f.value
@@ -98,15 +100,15 @@ func (f flag) signal(program string, all []flag) (Signal, bool) {
 		}
 		return Signal{Name: "daemonize", Confidence: Certain, Path: file, Instead: "remove it: run in the foreground, which logs to stdout"}, true
 	case "logtostderr":
-		if target, found := either(all, "log-dir", "log-file"); found && f.value == "false" && !Standard(target) {
+		if target, found := logTarget(all); found && f.value == "false" {
 			if also, set := either(all, "alsologtostderr"); set && also != "false" {
 				return Signal{}, false // the hint below
 			}
-			return Signal{Name: "klog-file", Confidence: Certain, Path: absolute(target), Instead: "remove it, and --log_dir and --log_file with it"}, true
+			return Signal{Name: "klog-file", Confidence: Certain, Path: target, Instead: "remove it, and --log_dir and --log_file with it"}, true
 		}
 	case "alsologtostderr":
-		if target, found := either(all, "log-dir", "log-file"); found && f.value != "false" && !Standard(target) {
-			return Signal{Name: "klog-also", Confidence: Hint, Path: absolute(target), Instead: "write --logtostderr=true"}, true
+		if target, found := logTarget(all); found && f.value != "false" {
+			return Signal{Name: "klog-also", Confidence: Hint, Path: target, Instead: "write --logtostderr=true"}, true
 		}
 	}
 	if Standard(f.value) || strings.HasPrefix(f.value, "-") {
@@ -117,7 +119,7 @@ func (f flag) signal(program string, all []flag) (Signal, bool) {
 		return Signal{Name: "mongo-logpath", Confidence: Certain, Path: file, Instead: "remove it: mongod logs to stdout by itself"}, true
 	case "logfile":
 		if isRedis(program) {
-			return Signal{Name: "redis-logfile", Confidence: Certain, Path: file, Instead: `remove it, or write --logfile "": Redis then logs to stdout`}, true
+			return Signal{Name: "redis-logfile", Confidence: Certain, Path: file, Instead: "remove it: Redis logs to stdout by itself"}, true
 		}
 		return Signal{Name: "log-file-flag", Confidence: Likely, Path: file, Instead: "remove it, or name /dev/stdout"}, true
 	case "logto", "logto2":
@@ -136,7 +138,7 @@ func (f flag) signal(program string, all []flag) (Signal, bool) {
 		if strings.EqualFold(f.value, "off") {
 			return Signal{Name: "spring-console-off", Confidence: Certain, Instead: "remove it, and logging.file.name with it"}, true
 		}
-	case "logging.file.name", "logging.file.path", "Dlogging.file.name", "Dlogging.file.path":
+	case "logging.file.name", "Dlogging.file.name":
 		return Signal{Name: "spring-file", Confidence: Hint, Path: file, Instead: "remove it: Spring Boot logs to the console by itself"}, true
 	}
 	return Signal{}, false
@@ -149,6 +151,21 @@ func either(flags []flag, names ...string) (value string, found bool) {
 		}
 	}
 	return "", false
+}
+
+// logTarget is where klog writes, and whether it does: a file, or all files of a directory.
+func logTarget(flags []flag) (target string, found bool) {
+	if file, set := either(flags, "log-file"); set && !Standard(file) {
+		return absolute(file), true
+	}
+	dir, set := either(flags, "log-dir")
+	if !set || Standard(dir) {
+		return "", false
+	}
+	if dir = absolute(dir); dir == "" {
+		return "", true
+	}
+	return path.Join(dir, "*"), true
 }
 
 func isRedis(program string) bool {

@@ -36,7 +36,7 @@ type Signal struct {
 	Confidence Confidence
 	Field      string // of the container: .env[name="UWSGI_LOGTO"], .args
 	Seen       string // what stands there: UWSGI_LOGTO=/var/log/uwsgi.log
-	Path       string // the file, or a volume's mount path; empty if the spec doesn't tell
+	Path       string // the file, or DIR/* for any in it; of a volume, its mount path; empty if the spec doesn't tell
 	Instead    string // what to write
 	HostPath   string // of a volume: the node's directory; empty for all other volumes
 }
@@ -59,8 +59,9 @@ func (s Signal) Streams(paths []string) bool {
 				return true
 			}
 		default:
-			matches, _ := path.Match(base, path.Base(s.Path))
-			if s.Path == "" || path.Clean(dir) == path.Dir(s.Path) && matches || strings.HasPrefix(p, s.Path+"/") {
+			name := path.Base(s.Path)
+			matches, _ := path.Match(base, name)
+			if s.Path == "" || path.Clean(dir) == path.Dir(s.Path) && (matches || name == "*") {
 				return true
 			}
 		}
@@ -104,8 +105,12 @@ func envSignals(c *corev1.Container) []Signal {
 			}
 		case name == "CATALINA_OUT":
 			add(Signal{Name: "catalina-out", Confidence: Likely, Path: absolute(e.Value), Instead: "write CATALINA_OUT=/dev/stdout, or start with catalina.sh run"})
-		case name == "LOGGING_FILE_NAME" || name == "LOGGING_FILE_PATH" || name == "LOGGING_FILE":
-			add(Signal{Name: "spring-file", Confidence: Hint, Path: absolute(e.Value), Instead: "remove " + name + ": Spring Boot logs to the console by itself"})
+		case name == "LOGGING_FILE_NAME" || name == "LOGGING_FILE_PATH":
+			file := e.Value
+			if name == "LOGGING_FILE_PATH" {
+				file += "/spring.log"
+			}
+			add(Signal{Name: "spring-file", Confidence: Hint, Path: absolute(file), Instead: "remove " + name + ": Spring Boot logs to the console by itself"})
 		default:
 			for _, s := range javaSignals(strings.Fields(e.Value)) {
 				s.Field, s.Seen = fmt.Sprintf(".env[name=%q]", name), name+" holds "+s.Seen

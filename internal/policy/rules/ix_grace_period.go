@@ -1,0 +1,80 @@
+package rules
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/shell"
+)
+
+// grace-period
+//
+//	restricted: terminationGracePeriodSeconds; containers[*].lifecycle.preStop, and that of native sidecars
+//	allowed:    5 to 600 seconds, longer than what preStop sleeps
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "grace-period", Factor: "IX", Levels: policy.At(policy.Deny)},
+		Page: policy.Page{
+			Title:   "The pod has no time to end, or far too much",
+			Why:     "With 0 seconds, or when preStop sleeps for all of them, the process is killed without the chance to finish its requests, commit its offsets or give back its locks: every rollout loses work. Below 5 seconds the endpoints are not even updated everywhere. Above 600 every drain of a node waits, and the cluster's upgrade gives up or takes days.",
+			Fix:     "Handle SIGTERM, sleep in preStop for the 5 to 15 seconds that load balancers need to notice, and set terminationGracePeriodSeconds to that plus the longest request.",
+			Allowed: "5 to 600 seconds, and the default of 30. The time counts from the start of preStop. What only a script knows (sleep $WAIT, a sleep in a loop or a branch) is not judged.",
+			Example: "terminationGracePeriodSeconds: 45\ncontainers:\n- name: api\n  lifecycle:\n    preStop: {sleep: {seconds: 10}}\n",
+		},
+		Check: checkGracePeriod,
+	})
+}
+
+const (
+	graceDefault = 30 // the API server's, in seconds
+	graceLow     = 5
+	graceHigh    = 600
+)
+
+func checkGracePeriod(s *Subject, report func(Violation)) {
+	const field = "terminationGracePeriodSeconds"
+	grace := int64(graceDefault)
+	if s.Pod.Spec.TerminationGracePeriodSeconds != nil {
+		grace = *s.Pod.Spec.TerminationGracePeriodSeconds
+	}
+	weak := policy.At(policy.Warn)
+	switch {
+	case grace == 0:
+		report(Violation{Path: "spec." + field, Message: "0 seconds: the processes are killed at once", Fix: "write " + field + ": 30"})
+		return
+	case grace < graceLow:
+		report(Violation{Path: "spec." + field, Message: fmt.Sprintf("%d s are too short to end in", grace), Fix: "write " + field + ": 30", Levels: &weak})
+	case grace > graceHigh:
+		report(Violation{Path: "spec." + field, Message: fmt.Sprintf("%d s hold up every drain of a node", grace),
+			Fix: fmt.Sprintf("write %d at most, and let what takes longer be resumed", graceHigh), Levels: &weak})
+	}
+	for _, c := range s.Containers(Main, Sidecar) {
+		if pause := preStopSleep(c.Container); pause >= float64(grace) {
+			report(c.At(".lifecycle.preStop", fmt.Sprintf("sleeps for all of the %d s that the pod has to end, so SIGTERM comes too late", grace),
+				"sleep for less, or raise "+field))
+		}
+	}
+}
+
+// preStopSleep is for how many seconds the preStop hook surely sleeps.
+func preStopSleep(c *corev1.Container) float64 {
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil {
+		return 0
+	}
+	hook := c.Lifecycle.PreStop
+	if hook.Sleep != nil {
+		return float64(hook.Sleep.Seconds)
+	}
+	if hook.Exec == nil {
+		return 0
+	}
+	var pause float64
+	for _, command := range shell.Parse(hook.Exec.Command) {
+		if seconds, ok := sleeps(command); ok && !command.Maybe && !command.Background {
+			pause += seconds
+		}
+	}
+	return pause
+}
