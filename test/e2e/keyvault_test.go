@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -152,6 +153,9 @@ func notInObjectsAndLogs(t *testing.T, p place, values []string) {
 		for _, pod := range pods {
 			for _, container := range containers(pod) {
 				text, err := p.logs(ctx, pod, container)
+				if apierrors.IsNotFound(err) { // the pod was being deleted
+					continue
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
