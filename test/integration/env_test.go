@@ -15,12 +15,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	controlplane "sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"twelvefold.dev/test/envtest"
 )
@@ -43,6 +45,7 @@ func TestMain(m *testing.M) {
 }
 
 func runWithControlPlane(m *testing.M) (code int, err error) {
+	log.SetLogger(logr.Discard()) // or controller-runtime complains that nobody did
 	assets, err := envtest.Assets(os.Stderr)
 	if err != nil {
 		return 0, err
