@@ -47,11 +47,18 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 		return nil, err
 	}
 	if scalarAt(root, "kind") == "ConfigMap" {
+		var keysOnce map[string]any
+		if err := root.Decode(&keysOnce); err != nil {
+			return nil, readable(err)
+		}
 		text, found := lookup(root, "data", Key)
 		if !found {
 			return nil, fmt.Errorf("policy: the ConfigMap has no key %q", Key)
 		}
-		return Parse([]byte(text.Value), rules)
+		data = []byte(text.Value)
+		if root, err = onlyDocument(data); err != nil {
+			return nil, err
+		}
 	}
 	var doc Document
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -84,7 +91,35 @@ func onlyDocument(data []byte) (*yaml.Node, error) {
 	return node.Content[0], nil
 }
 
-var unknownField = regexp.MustCompile(`field (.+) not found in type \S+`)
+var (
+	unknownField = regexp.MustCompile(`field (.+) not found in type \S+`)
+	wrongType    = regexp.MustCompile("(?s)cannot unmarshal (!!\\w+)( `.*`)? into (\\S+)")
+)
+
+// inWords turns one of yaml.v3's mistakes into words without Go's type names and YAML's tags.
+func inWords(mistake string) string {
+	mistake = unknownField.ReplaceAllString(mistake, `unknown field "$1"`)
+	found := wrongType.FindStringSubmatch(mistake)
+	if found == nil {
+		return mistake
+	}
+	is := map[string]string{"!!seq": "a list", "!!map": "a mapping"}[found[1]]
+	if is == "" {
+		is = "text" + found[2]
+	}
+	want := "a mapping"
+	switch goType := found[3]; {
+	case strings.HasPrefix(goType, "[]"):
+		want = "a list"
+	case strings.HasPrefix(goType, "int"):
+		want = "a number"
+	case goType == "bool":
+		want = "true or false"
+	case goType == "string":
+		want = "text"
+	}
+	return strings.Replace(mistake, found[0], "want "+want+", not "+is, 1)
+}
 
 // readable turns yaml.v3's errors into ours: one line each, without Go's type names.
 func readable(err error) error {
@@ -94,7 +129,7 @@ func readable(err error) error {
 	}
 	joined := make([]error, len(mistakes.Errors))
 	for i, text := range mistakes.Errors {
-		joined[i] = fmt.Errorf("policy: %s", unknownField.ReplaceAllString(text, `unknown field "$1"`))
+		joined[i] = fmt.Errorf("policy: %s", inWords(text))
 	}
 	return errors.Join(joined...)
 }
@@ -117,13 +152,17 @@ func lookup(n *yaml.Node, path ...string) (*yaml.Node, bool) {
 }
 
 func entry(n *yaml.Node, key string) (k, v *yaml.Node) {
-	if n.Kind != yaml.MappingNode {
+	if n == nil || n.Kind != yaml.MappingNode {
 		return nil, nil
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i], n.Content[i+1]
+		if k, v = n.Content[i], n.Content[i+1]; k.Value != key {
+			continue
 		}
+		if v.Kind == yaml.AliasNode {
+			v = v.Alias
+		}
+		return k, v
 	}
 	return nil, nil
 }
@@ -153,6 +192,10 @@ func (s *BindingSecret) UnmarshalYAML(n *yaml.Node) error {
 	}
 	if n.Kind != yaml.MappingNode {
 		return lineError(n, errors.New("want a reference, or {secret: …, optional: true}"))
+	}
+	var keysOnce map[string]any
+	if err := n.Decode(&keysOnce); err != nil {
+		return err
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		var err error
@@ -185,6 +228,15 @@ func (j *JSON) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// copyParams copies parameters deeply: YAML is decoded into the maps that are there, and those may be a rule's defaults.
+func copyParams(from, into any) error {
+	text, err := yaml.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return yaml.Unmarshal(text, into)
+}
+
 // decodeParams reads a rule's parameters over its defaults, strictly.
 func decodeParams(n *yaml.Node, into any) error {
 	text, err := yaml.Marshal(n)
@@ -193,11 +245,14 @@ func decodeParams(n *yaml.Node, into any) error {
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil {
+	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) { // params without a value
 		var mistakes *yaml.TypeError
 		if errors.As(err, &mistakes) { // their lines count from the parameters
-			text := strings.Join(mistakes.Errors, "; ")
-			return errors.New(unknownField.ReplaceAllString(regexp.MustCompile(`line \d+: `).ReplaceAllString(text, ""), `unknown field "$1"`))
+			texts := make([]string, len(mistakes.Errors))
+			for i, text := range mistakes.Errors {
+				texts[i] = regexp.MustCompile(`^line \d+: `).ReplaceAllString(inWords(text), "")
+			}
+			return errors.New(strings.Join(texts, "; "))
 		}
 		return err
 	}

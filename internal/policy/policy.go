@@ -91,6 +91,10 @@ func (p *Policy) compile() error {
 	}
 
 	node, _ := lookup(p.root, "spec")
+	if node == nil || node.Kind != yaml.MappingNode {
+		fail(nil, "spec is missing")
+		return errors.Join(errs...)
+	}
 	p.params = p.compileParams(spec.Rules, node, nil, fail)
 	for i, ns := range spec.Namespaces {
 		item := element(node, "namespaces", i)
@@ -148,7 +152,9 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 			fail(where, "rule %s takes no params", id)
 		default:
 			value := reflect.New(reflect.TypeOf(info.Params))
-			value.Elem().Set(reflect.ValueOf(cmp.Or(params[id], info.Params)))
+			if err := copyParams(cmp.Or(params[id], info.Params), value.Interface()); err != nil {
+				fail(where, "rule %s: params: %v", id, err)
+			}
 			if err := decodeParams(&setting.Params, value.Interface()); err != nil {
 				fail(where, "rule %s: params: %v", id, err)
 			}

@@ -1,0 +1,251 @@
+package policy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// params are the parameters of the test's rule with-params.
+type params struct {
+	Tags  []string          `yaml:"tags"`
+	Names map[string]string `yaml:"names"`
+}
+
+// catalogue is three rules.
+type catalogue map[string]policy.RuleInfo
+
+func (c catalogue) Lookup(id string) (policy.RuleInfo, bool) { r, ok := c[id]; return r, ok }
+
+func testRules() catalogue {
+	return catalogue{
+		"denies":      {ID: "denies", Factor: "V", Levels: policy.At(policy.Deny)},
+		"rises":       {ID: "rises", Factor: "XI", Levels: policy.Levels{Baseline: policy.Warn, Strict: policy.Deny}},
+		"with-params": {ID: "with-params", Factor: "V", Levels: policy.At(policy.Warn), Params: params{Tags: []string{"latest"}, Names: map[string]string{"a": "1"}}},
+	}
+}
+
+// document is a policy with the text given as its spec, from line 4 on.
+func document(spec string) string {
+	return "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec:\n" + spec
+}
+
+func parse(t *testing.T, spec string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse([]byte(document(spec)), testRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestParseRefuses(t *testing.T) {
+	exemption := "  exemptions:\n  - {rules: [%s], reason: r, owner: o, expires: %s}\n"
+	for name, test := range map[string]struct{ text, want string }{
+		"empty":                            {"", "the document is empty"},
+		"comments only":                    {"# nothing\n", "the document is empty"},
+		"null":                             {"null\n", "the document is empty or not a mapping"},
+		"a list":                           {"- a\n", "the document is empty or not a mapping"},
+		"two documents":                    {document("  profile: audit\n") + "---\na: 1\n", "more than one YAML document"},
+		"no YAML":                          {"a: [\n", "policy: line "},
+		"too large":                        {document("  profile: audit #" + strings.Repeat("x", policy.MaxSize)), "at most 524288"},
+		"another version":                  {strings.Replace(document("  profile: audit\n"), "v1alpha1", "v2", 1), `apiVersion is "twelvefold.dev/v2"; this version reads twelvefold.dev/v1alpha1`},
+		"another kind":                     {strings.Replace(document("  profile: audit\n"), "kind: Policy", "kind: Rules", 1), `kind is "Rules"; want Policy`},
+		"no spec":                          {"apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\n", "spec is missing"},
+		"an empty spec":                    {document(""), "spec is missing"},
+		"spec is a list":                   {document("- a\n"), "line 4: want a mapping, not a list"},
+		"spec is text":                     {"apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: strict\n", "line 3: want a mapping, not text `strict`"},
+		"unknown key":                      {document("  profil: strict\n"), `line 4: unknown field "profil"`},
+		"unknown nested key":               {document("  keyVault:\n    vaults:\n    - {nam: a}\n"), `line 6: unknown field "nam"`},
+		"duplicate key":                    {document("  profile: audit\n  profile: strict\n"), `line 5: mapping key "profile" already defined at line 4`},
+		"rule given twice":                 {document("  rules:\n    denies: {level: deny}\n    denies: {level: off}\n"), `line 6: mapping key "denies" already defined`},
+		"unknown profile":                  {document("  profile: hard\n"), `line 4: unknown profile "hard"; one of off, audit, baseline, strict`},
+		"profile is a list":                {document("  profile: [audit]\n"), "line 4: unknown profile"},
+		"unknown level":                    {document("  rules:\n    denies: {level: error}\n"), `line 5: unknown level "error"; one of off, audit, warn, deny`},
+		"level is a boolean":               {document("  rules:\n    denies: {level: true}\n"), `line 5: unknown level "true"`},
+		"unknown factor":                   {document("  factors: {XIII: warn}\n"), `line 4: unknown factor "XIII"; I to XII`},
+		"unknown rule":                     {document("  rules:\n    denys: {level: off}\n"), `line 5: unknown rule "denys" (twelvefold explain lists the rules)`},
+		"unknown rule in a namespace":      {document("  namespaces:\n  - match: {names: [a]}\n    rules: {denys: {level: off}}\n"), `line 6: unknown rule "denys"`},
+		"params of a rule that has none":   {document("  rules: {denies: {params: {a: 1}}}\n"), "rule denies takes no params"},
+		"unknown param":                    {document("  rules: {with-params: {params: {tag: [a]}}}\n"), `line 4: rule with-params: params: unknown field "tag"`},
+		"param of another type":            {document("  rules: {with-params: {params: {tags: a}}}\n"), "line 4: rule with-params: params: want a list, not text `a`"},
+		"broken glob":                      {document("  namespaces:\n  - match: {names: [\"[\"]}\n"), `line 5: spec.namespaces[0].match.names: "[" is not a valid pattern`},
+		"exemption without rules":          {document("  exemptions:\n  - {reason: r, owner: o, expires: 2027-01-01}\n"), "line 5: spec.exemptions[0]: rules is empty"},
+		"exemption without reason":         {document("  exemptions:\n  - {rules: [denies], owner: o, expires: 2027-01-01}\n"), "line 5: spec.exemptions[0]: reason is missing"},
+		"exemption without owner":          {document("  exemptions:\n  - {rules: [denies], reason: r, expires: 2027-01-01}\n"), "line 5: spec.exemptions[0]: owner is missing"},
+		"exemption without end":            {document("  exemptions:\n  - {rules: [denies], reason: r, owner: o}\n"), "line 5: spec.exemptions[0]: expires is missing"},
+		"exemption of no rule":             {document(fmt.Sprintf(exemption, "nothing", "2027-01-01")), `line 5: spec.exemptions[0]: unknown rule "nothing"`},
+		"no date":                          {document(fmt.Sprintf(exemption, "denies", "2027-02-30")), `line 5: "2027-02-30" is not a date like 2027-03-31`},
+		"exemption given twice":            {document("  exemptions:\n  - {id: a, rules: [denies], reason: r, owner: o, expires: 2027-01-01}\n  - {id: a, rules: [rises], reason: r, owner: o, expires: 2027-01-01}\n"), `line 6: spec.exemptions[1]: the id "a" is given twice`},
+		"custom rule without factor":       {document("  customRules:\n  - {id: a, expression: x, message: m}\n"), "line 5: spec.customRules[0]: factor is missing"},
+		"custom rule of a built-in's name": {document("  customRules:\n  - {id: denies, factor: I, expression: x, message: m}\n"), `line 5: spec.customRules[0]: the id "denies" is given twice`},
+		"unknown log mode":                 {document("  logs: {mode: strict}\n"), `line 4: spec.logs.mode: unknown value "strict"; one of off, audit`},
+		"unknown mode of a signal":         {document("  logs: {signals: {redirect: no-way}}\n"), `line 4: spec.logs.signals.redirect: unknown value "no-way"`},
+		"unknown consumer":                 {document("  metrics: {consumers: [nagios]}\n"), `line 4: spec.metrics.consumers: unknown value "nagios"`},
+		"exporter given twice":             {document("  metrics:\n    exporters:\n    - {name: redis}\n    - {name: redis}\n"), `line 7: spec.metrics.exporters[1]: the name "redis" is given twice`},
+		"exporter's port":                  {document("  metrics: {exporters: [{name: redis, port: 70000}]}\n"), "line 4: spec.metrics.exporters[0].port: 70000 is no port"},
+		"port is text":                     {document("  metrics: {exporters: [{name: redis, port: http}]}\n"), "line 4: want a number, not text `http`"},
+		"vault without name":               {document("  keyVault: {vaults: [{namespaces: [a]}]}\n"), "line 4: spec.keyVault.vaults[0]: name is missing"},
+		"proxy with user info":             {document("  keyVault: {proxy: \"http://a:b@proxy:8080\"}\n"), "line 4: spec.keyVault.proxy: want http:// or https://host[:port] without user info"},
+		"authority over HTTP":              {document("  keyVault: {authorityHost: \"http://login.example.com\"}\n"), "line 4: spec.keyVault.authorityHost: want https://host"},
+		"no certificate":                   {document("  keyVault: {trustedCA: abc}\n"), "line 4: spec.keyVault.trustedCA holds no PEM certificate"},
+		"verify audits":                    {document("  keyVault: {verify: audit}\n"), "line 4: spec.keyVault.verify: one of off, warn, deny"},
+		"binding of no variable":           {document("  keyVault: {bindings: [{env: {\"a b\": c}}]}\n"), `line 4: spec.keyVault.bindings[0].env: "a b" is not the name`},
+		"unknown key of a secret":          {document("  keyVault: {bindings: [{env: {A: {name: c}}}]}\n"), `line 4: unknown field "name"`},
+		"key of a secret twice":            {document("  keyVault: {bindings: [{env: {A: {secret: a, secret: b}}}]}\n"), `line 4: mapping key "secret" already defined`},
+		"secret is a list":                 {document("  keyVault: {bindings: [{env: {A: [a]}}]}\n"), "line 4: want a reference, or {secret: …, optional: true}"},
+		"aliases without end":              {document("  ignoreContainers: &a [*a]\n"), "policy: "},
+		"ConfigMap without key":            {"kind: ConfigMap\ndata: {other: x}\n", `the ConfigMap has no key "policy.yaml"`},
+		"empty ConfigMap":                  {"kind: ConfigMap\ndata: {policy.yaml: \"\"}\n", "the document is empty"},
+		"ConfigMap with the key twice":     {"kind: ConfigMap\ndata:\n  policy.yaml: a\n  policy.yaml: b\n", `line 4: mapping key "policy.yaml" already defined`},
+		"ConfigMap in a ConfigMap":         {"kind: ConfigMap\ndata: {policy.yaml: \"{kind: ConfigMap, data: {policy.yaml: a}}\"}\n", `unknown field "data"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := policy.Parse([]byte(test.text), testRules())
+			if err == nil || p != nil {
+				t.Fatal("it was accepted")
+			}
+			for _, line := range strings.Split(err.Error(), "\n") {
+				if !strings.HasPrefix(line, "policy: ") {
+					t.Errorf("not a line of its own: %q", line)
+				}
+			}
+			for _, internal := range []string{"into policy.", "!!", "not found in type", "unreadable", "nil pointer"} {
+				if strings.Contains(err.Error(), internal) {
+					t.Errorf("not for people: %v", err)
+				}
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %q; want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// Every mistake is told at once.
+func TestParseReportsAll(t *testing.T) {
+	_, err := policy.Parse([]byte(document("  rules: {a: {level: warn}}\n  exemptions: [{rules: [b]}]\n  logs: {mode: x}\n")), testRules())
+	if err == nil || strings.Count(err.Error(), "\n") != 5 {
+		t.Errorf("error %v; want six lines", err)
+	}
+}
+
+func TestParseAccepts(t *testing.T) {
+	for name, spec := range map[string]string{
+		"nothing":   "  {}\n",
+		"anchors":   "  ignoreContainers: &l [a]\n  allowedRequesters: *l\n",
+		"no params": "  rules: {with-params: {params: }}\n",
+		"everything": `
+  profile: strict
+  factors: {XI: warn}
+  rules: {with-params: {level: deny, params: {tags: [a]}}}
+  namespaces: [{match: {names: ["prod-*"], labels: {tier: prod}}, environment: production, profile: audit}]
+  ignoreContainers: [a]
+  exemptions: [{id: a, rules: [denies, own], namespace: "a-*", workload: DaemonSet/x, container: "*", reason: r, owner: o, expires: "2027-03-31"}]
+  keyVault: {vaults: [{name: shop, namespaces: ["shop-*"]}], bindings: [{match: {namespaces: [a]}, vault: shop, env: {A: a, B: {secret: b, optional: true}}}], verify: off}
+  logs: {mode: repair, signals: {redirect: deny}}
+  customRules: [{id: own, factor: I, level: warn, expression: "true", message: m}]
+  tests: [{name: t, pod: {spec: {containers: []}}, expect: {deny: [denies]}}]
+`,
+	} {
+		t.Run(name, func(t *testing.T) { parse(t, spec) })
+	}
+}
+
+// off is a boolean to YAML 1.1, and to whoever turned the document into JSON.
+func TestOffUnquoted(t *testing.T) {
+	for _, off := range []string{"off", `"off"`, "false"} {
+		p := parse(t, "  profile: strict\n  rules: {denies: {level: "+off+"}}\n  namespaces: [{match: {names: [a]}, profile: "+off+"}]\n")
+		denies, rises := testRules()["denies"], testRules()["rises"]
+		if l := p.For("b", nil).Level(denies, nil, policy.Deny); l != policy.Off {
+			t.Errorf("level: %s is %v", off, l)
+		}
+		if l := p.For("a", nil).Level(rises, nil, policy.Deny); l != policy.Off {
+			t.Errorf("profile: %s is %v", off, l)
+		}
+	}
+}
+
+// A ConfigMap means the document that it holds, in YAML and in JSON.
+func TestParseConfigMap(t *testing.T) {
+	text := document("  profile: audit\n")
+	bare, err := policy.Parse([]byte(text), testRules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, configMap := range []string{
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twelvefold-policy}\ndata:\n  policy.yaml: |\n    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n",
+		fmt.Sprintf(`{"kind": "ConfigMap", "data": {"policy.yaml": %q}}`, text),
+	} {
+		p, err := policy.Parse([]byte(configMap), testRules())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Hash() != bare.Hash() || len(p.Hash()) != 12 {
+			t.Errorf("hash %q; the document's is %q", p.Hash(), bare.Hash())
+		}
+	}
+	if other := parse(t, "  profile: strict\n"); other.Hash() == bare.Hash() {
+		t.Error("two policies have one hash")
+	}
+}
+
+// What one policy sets does not reach the rule's defaults, nor another namespace.
+func TestParams(t *testing.T) {
+	rules := testRules()
+	p, err := policy.Parse([]byte(document(`
+  rules: {with-params: {params: {names: {b: "2"}}}}
+  namespaces: [{match: {names: [a]}, rules: {with-params: {params: {tags: [main]}}}}]
+`)), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := rules["with-params"]
+	both := map[string]string{"a": "1", "b": "2"}
+	if diff := cmp.Diff(params{[]string{"latest"}, both}, p.For("b", nil).Params(rule)); diff != "" {
+		t.Errorf("elsewhere (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(params{[]string{"main"}, both}, p.For("a", nil).Params(rule)); diff != "" {
+		t.Errorf("in the namespace (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(testRules()["with-params"].Params, rule.Params); diff != "" {
+		t.Errorf("the defaults changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefault(t *testing.T) {
+	p := policy.Default(testRules())
+	if l := p.For("a", nil).Level(testRules()["denies"], nil, policy.Deny); l != policy.Deny || p.Hash() != "default" || len(p.Warnings(time.Now())) > 0 {
+		t.Errorf("level %v, hash %s, warnings %q", l, p.Hash(), p.Warnings(time.Now()))
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(document("  rules: {with-params: {level: off, params: {tags: [a]}}}\n"))
+	f.Add(document("  exemptions: [{rules: [denies], expires: 2027-01-01}]\n  keyVault: {bindings: [{env: {A: {secret: s}}}]}\n"))
+	f.Add(document("  rules: &a {denies: *a}\n"))
+	f.Add(document("  tests: [{pod: {? [a] : b}}]\n"))
+	f.Add("kind: ConfigMap\ndata: {policy.yaml: {a: b}}\n")
+	f.Add("kind: ConfigMap\ndata: &a {policy.yaml: *a}\n")
+	f.Add("spec: &a {<<: *a}\n")
+	f.Add("apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := policy.Parse([]byte(text), testRules())
+		if (err == nil) == (p == nil) {
+			t.Fatalf("policy %v and error %v", p, err)
+		}
+		if err != nil {
+			if strings.Contains(err.Error(), "unreadable YAML: runtime error") {
+				t.Errorf("a panic, caught: %v", err)
+			}
+			return
+		}
+		p.Warnings(time.Time{})
+		p.For("a", nil).Exempt(policy.Finding{}, policy.Workload{}, time.Time{})
+	})
+}
