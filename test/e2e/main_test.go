@@ -34,25 +34,35 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-func run(m *testing.M) (code int) {
+func run(m *testing.M) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	e, err := setUp(ctx)
-	if e != nil && !*keep {
-		defer func() {
-			if err := e.deleteCluster(context.Background()); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = 1
-			}
-		}()
-	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "setting up the cluster: %v\n", err)
-		return 1
+		return max(1, cleanUp(e))
 	}
 	cluster = e
 	step("tests")
-	return m.Run()
+	// Tests don't end by themselves at a signal, but what they use can be taken away.
+	running := context.AfterFunc(ctx, func() { os.Exit(max(130, cleanUp(e))) })
+	code := m.Run()
+	if !running() {
+		select {} // the process is about to exit
+	}
+	return max(code, cleanUp(e))
+}
+
+// cleanUp returns an exit code.
+func cleanUp(e *environment) int {
+	if e == nil || *keep {
+		return 0
+	}
+	if err := e.deleteCluster(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 var started = time.Now()
