@@ -11,6 +11,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -55,10 +56,14 @@ func run(m *testing.M) int {
 
 // cleanUp returns an exit code.
 func cleanUp(e *environment) int {
-	if e == nil || *keep {
+	if e == nil {
 		return 0
 	}
-	if err := e.deleteCluster(context.Background()); err != nil {
+	var err error
+	if !*keep {
+		err = e.deleteCluster(context.Background())
+	}
+	if err := errors.Join(err, os.RemoveAll(e.dir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

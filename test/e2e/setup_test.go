@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -124,7 +123,7 @@ func (e *environment) createCluster(ctx context.Context) error {
 func (e *environment) deleteCluster(ctx context.Context) error {
 	step("deleting the cluster")
 	_, err := command(ctx, e.kind, "delete", "cluster", "--name", clusterName, "--kubeconfig", e.kubeconfig())
-	return errors.Join(err, os.RemoveAll(e.dir))
+	return err
 }
 
 // debianImages are the targets of images/Dockerfile.
