@@ -209,10 +209,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add(data[currentCert], data[currentKey], data[nextCert], data[nextKey], data[nextSince], data[previousCert])
 	f.Add(data[currentCert], data[nextKey], data[currentCert], data[currentKey], []byte("9999-12-31T23:59:59Z"), data[nextKey])
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), data[currentKey], []byte("\n"), []byte("\n"), []byte("0"), []byte("\n"))
+	cheap := monthly
+	cheap.make = func(time.Time, time.Duration) (*authority, error) { return a, nil }
 	f.Fuzz(func(t *testing.T, ca, key, next, nkey, since, previous []byte) {
 		data := map[string][]byte{currentCert: ca, currentKey: key, nextCert: next, nextKey: nkey, nextSince: since, previousCert: previous}
 		s, _ := decode(data)
-		s, _, err := monthly.next(s, true, start)
+		s, _, err := cheap.next(s, true, start)
 		if err != nil {
 			t.Fatal(err)
 		}
