@@ -1,0 +1,41 @@
+// Package secretscan says whether a text holds a secret, and of what kind. It never says what the secret is: kinds are
+// constants, so what is printed of a result can't leak.
+//
+// A reference to a secret is none: $(VAR), ${VAR}, {{ .Values.x }}, <password>, *** and Key Vault references are masked
+// before anything is looked for.
+package secretscan
+
+// Secret is what was found.
+type Secret struct {
+	Kind      string // "Azure storage account key"
+	Encoded   bool   // in base64
+	Published bool   // an emulator's documented key, which protects nothing
+}
+
+// Find looks for secrets that are certain by their form. name is that of the variable, flag or header whose value the
+// text is, or empty: some secrets have no form of their own, but with their name they have.
+func Find(name, text string) (Secret, bool) {
+	if len(text) < 4 {
+		return Secret{}, false
+	}
+	if s, ok := find(name, mask(text)); ok {
+		return s, true
+	}
+	for _, decoded := range decode(text) {
+		if s, ok := find(name, mask(decoded)); ok {
+			s.Encoded = true
+			return s, true
+		}
+	}
+	return Secret{}, false
+}
+
+func find(name, text string) (Secret, bool) {
+	if kind, ok := token(text); ok {
+		return Secret{Kind: kind}, true
+	}
+	if s, ok := connectionString(text); ok {
+		return s, true
+	}
+	return named(name, text)
+}

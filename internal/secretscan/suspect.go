@@ -1,0 +1,111 @@
+package secretscan
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+const (
+	minLength  = 8
+	minEntropy = 3.5 // bits a character: gitleaks' own threshold
+)
+
+// Suspect says whether a name like DB_PASSWORD stands before a value that looks random.
+func Suspect(name, value string) bool {
+	value = strings.TrimSpace(value)
+	words := wordsOf(name)
+	if len(value) < minLength || !secretName(words) {
+		return false
+	}
+	value = mask(value)
+	switch {
+	case !literal(value), harmless.MatchString(value), Entropy(value) < minEntropy:
+		return false
+	case strings.Contains(value, "/") && strings.ToLower(value) == value: // a path: base64 without a capital is no base64
+		return false
+	case slices.ContainsFunc(words, isPassword):
+		return true
+	}
+	// SECRET, TOKEN and KEY also stand before the name of an object: SECRET=shop-db-credentials.
+	return strings.ContainsFunc(value, func(r rune) bool { return unicode.IsDigit(r) || unicode.IsUpper(r) }) && !strings.ContainsAny(value, " \n")
+}
+
+// Entropy is Shannon's, in bits a character.
+func Entropy(text string) float64 {
+	counts := map[rune]float64{}
+	n := 0.0
+	for _, r := range text {
+		counts[r]++
+		n++
+	}
+	sum := 0.0
+	for _, c := range counts {
+		sum -= c / n * math.Log2(c/n)
+	}
+	return sum
+}
+
+// Values that are no secrets: UUIDs, numbers, paths, URLs, host:port, dotted names (classes, hosts), references that
+// another tool resolves, public keys and certificates.
+var harmless = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[-+]?[0-9][0-9_.,:]*[a-z]{0,2}|true|false|` +
+	`\.{0,2}/\S*|~/\S*|[a-z]:\\.*|[a-z][a-z0-9+.-]*://.*|[a-z0-9.-]+:\d+(/\S*)?|[a-z_$][\w$-]*(\.[a-z_$][\w$-]*)+|` +
+	`(vault|bao|file|azure:keyvault|gcp:secretmanager|aws:secretsmanager|arn|ref\+[a-z0-9]+|env|secret):.*|.*@azurekeyvault(\?.*)?|projects/.*|` +
+	`(ssh|ecdsa|sk)-[a-z0-9-]+ .*|-----BEGIN (CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY)-----(?s:.*))$`)
+
+var (
+	secretWords   = []string{"password", "passwd", "pwd", "pw", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials", "apikey", "authkey", "accesskey", "secretkey", "privatekey", "requirepass", "authorization"}
+	passwordWords = []string{"password", "passwd", "pwd", "pw", "passphrase", "passcode", "requirepass"}
+	// keyWords make a secret of a key: a cache key or a public key is none.
+	keyWords = []string{"api", "access", "secret", "private", "account", "encryption", "encrypt", "decryption", "signing", "master", "shared", "storage", "subscription", "auth", "function", "hmac", "license", "cosmos", "search"}
+	// notSecret end the name of something about a secret.
+	notSecret = []string{"file", "files", "path", "paths", "dir", "directory", "folder", "name", "names", "id", "ids", "ttl", "url", "uri", "uris", "urls", "endpoint", "host",
+		"hostname", "port", "server", "service", "address", "algorithm", "alg", "algo", "type", "kind", "timeout", "expiry", "expires", "expiration", "duration", "lifetime", "age", "interval",
+		"length", "size", "limit", "count", "min", "max", "header", "issuer", "audience", "scope", "scopes", "prefix", "suffix", "enabled", "disabled", "required", "ref", "reference",
+		"provider", "mode", "regex", "pattern", "policy", "version", "format", "class", "encoder", "backend", "namespace", "store", "location", "mount", "volume", "user", "username", "field",
+		"column", "claim", "rotation", "reset", "hash", "checksum", "digest", "fingerprint", "thumbprint", "cookie", "label", "labels", "selector", "template", "message", "description"}
+	publicWords = []string{"public", "publishable", "anonymous"}
+)
+
+func isPassword(word string) bool { return slices.Contains(passwordWords, word) }
+
+func secretName(words []string) bool {
+	if len(words) == 0 || slices.Contains(notSecret, words[len(words)-1]) || slices.ContainsFunc(words, func(w string) bool { return slices.Contains(publicWords, w) }) {
+		return false
+	}
+	for i, word := range words {
+		switch {
+		case slices.Contains(secretWords, word),
+			word == "pass" && i == len(words)-1,
+			word == "key" && i > 0 && slices.Contains(keyWords, words[i-1]):
+			return true
+		}
+	}
+	return false
+}
+
+// wordsOf takes a name apart: DB_PASSWORD, db-password, Db__Password and dbPassword are db and password.
+func wordsOf(name string) (words []string) {
+	start := 0
+	cut := func(end int) {
+		if end > start {
+			words = append(words, strings.ToLower(name[start:end]))
+		}
+	}
+	lower := false
+	for i, r := range name {
+		switch {
+		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+			cut(i)
+			start = i + len(string(r))
+		case unicode.IsUpper(r) && lower:
+			cut(i)
+			start = i
+		}
+		lower = unicode.IsLower(r)
+	}
+	cut(len(name))
+	return words
+}
