@@ -162,7 +162,7 @@ func (e *environment) connect() (err error) {
 	if e.config, err = clientcmd.BuildConfigFromFlags("", e.kubeconfig()); err != nil {
 		return err
 	}
-	e.config.QPS, e.config.Burst = 200, 400
+	e.config.QPS = -1 // no limit on our side: its waits would hide what a deadline cut short
 	e.config.WarningHandler = rest.NoWarnings{}
 	e.kube, err = kubernetes.NewForConfig(e.config)
 	return err
