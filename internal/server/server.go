@@ -24,7 +24,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -34,14 +33,6 @@ import (
 	"twelvefold.dev/internal/cluster"
 	"twelvefold.dev/internal/policy/store"
 )
-
-// certificates are where the serving certificate comes from.
-type certificates interface {
-	manager.Runnable
-	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	Ready(*http.Request) error
-	NotAfter() time.Time
-}
 
 // Run serves until the context ends, and then for another o.DrainDelay. A nil config is the one of the pod or of the
 // user's kubeconfig.
@@ -72,7 +63,7 @@ func Run(ctx context.Context, o Options, restConfig *rest.Config, log *slog.Logg
 	return mgr.Start(drained.after(ctx))
 }
 
-func newCertificates(o Options, live client.WithWatch, log *slog.Logger) (certificates, error) {
+func newCertificates(o Options, live client.WithWatch, log *slog.Logger) (certs.Source, error) {
 	if o.TLSDir != "" {
 		return certs.NewMounted(o.TLSDir)
 	}
@@ -81,7 +72,7 @@ func newCertificates(o Options, live client.WithWatch, log *slog.Logger) (certif
 }
 
 // newManager limits the caches to what is asked of them: the policy, opted-in namespaces, service accounts' metadata.
-func newManager(o Options, restConfig *rest.Config, certificates certificates) (ctrl.Manager, error) {
+func newManager(o Options, restConfig *rest.Config, certificates certs.Source) (ctrl.Manager, error) {
 	return ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme: scheme.Scheme,
 		Cache: cache.Options{
@@ -103,7 +94,7 @@ func newManager(o Options, restConfig *rest.Config, certificates certificates) (
 }
 
 // assemble adds everything that runs, and what readiness waits for.
-func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates certificates, drained *drain, log *slog.Logger) error {
+func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates certs.Source, drained *drain, log *slog.Logger) error {
 	versions, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return fmt.Errorf("discovery: %w", err)
@@ -123,8 +114,13 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	webhooks.Register(mgr.GetWebhookServer())
 
 	health, err := healthServer(o.HealthAddr, []check{
-		{name: "webhook", ok: mgr.GetWebhookServer().StartedChecker()},
 		{name: "certificate", ok: certificates.Ready},
+		{name: "webhook", ok: func(r *http.Request) error { // its handshake without a certificate would only fill the log
+			if err := certificates.Ready(r); err != nil {
+				return err
+			}
+			return mgr.GetWebhookServer().StartedChecker()(r)
+		}},
 		{name: "policy", ok: policies.Ready, note: policies.Problem},
 		{name: "versions", ok: knowledge.Ready},
 		{name: "serving", ok: drained.Ready},
