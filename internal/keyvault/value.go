@@ -39,9 +39,9 @@ func (v Value) HasReference() bool {
 }
 
 var (
-	errBare    = errors.New("a Key Vault reference inside a longer value is not resolved as it stands; write it as ${@Microsoft.KeyVault(…)}")
-	errEscaped = errors.New("$$ before { keeps a Key Vault reference from being resolved; write $$${@Microsoft.KeyVault(…)} for a dollar sign and a secret")
-	errInside  = errors.New("a Key Vault reference inside $(…) is not resolved; write it as ${@Microsoft.KeyVault(…)} outside of it")
+	errBare    = errors.New("a Key Vault reference inside a longer value is not resolved; write ${@Microsoft.KeyVault(…)}")
+	errEscaped = errors.New("$$ before { keeps a Key Vault reference from being resolved; for a dollar sign and a secret write $$${@Microsoft.KeyVault(…)}")
+	errInside  = errors.New("a Key Vault reference inside $(…) is not resolved; write ${@Microsoft.KeyVault(…)} outside of it")
 )
 
 // ParseValue finds the references in a value: the whole value, or ${…} in a longer one. The value is read as the kubelet

@@ -3,6 +3,7 @@ package review
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
@@ -27,7 +28,9 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		case o.APIVersion == "v1" && o.Kind == "Namespace":
 			namespaces[o.Name] = meta.Metadata.Labels
 		case o.APIVersion == "v1" && o.Kind == "ServiceAccount":
-			accounts[cmp.Or(o.Namespace, defaults.Namespace)+"/"+o.Name] = meta.Metadata.Annotations
+			known := map[string]string{} // not nil, though it may have none
+			maps.Copy(known, meta.Metadata.Annotations)
+			accounts[cmp.Or(o.Namespace, defaults.Namespace)+"/"+o.Name] = known
 		}
 	}
 	inputs := make([]Input, 0, len(objects))

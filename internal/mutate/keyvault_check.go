@@ -1,0 +1,238 @@
+package mutate
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/podpatch"
+)
+
+// skipsWindows says whether the pod runs on Windows, where the agent does not: injections are skipped, and references
+// in the spec, which would reach the app as they are, are refused.
+func (k *keyVault) skipsWindows() bool {
+	pod := k.Edit.Pod()
+	if (pod.Spec.OS == nil || pod.Spec.OS.Name != corev1.Windows) && pod.Spec.NodeSelector[corev1.LabelOSStable] != "windows" {
+		return false
+	}
+	for _, v := range k.values {
+		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), "Key Vault references are not resolved on Windows", "read the secret in the application, or run it on Linux")
+	}
+	for _, in := range slices.Concat(k.env, k.files) {
+		k.Skip("%s: the agent does not run on Windows", in.from)
+	}
+	return true
+}
+
+// checkClashes refuses a variable that the container sets to something else already.
+func (k *keyVault) checkClashes() {
+	for _, c := range k.targets {
+		for _, in := range k.env {
+			if i := findEnv(c, in.name); i >= 0 && !k.resolvesTo(c, i, in.secret) {
+				k.refuseInjection(in.from, fmt.Sprintf("%s sets %s too, to something else", envPath(c, i), in.name), "remove one of the two")
+			}
+		}
+		for _, m := range c.Get().VolumeMounts {
+			if len(k.files) > 0 && m.Name != filesVolume && path.Clean(m.MountPath) == k.secretsPath() {
+				k.refuseInjection(k.files[0].from, fmt.Sprintf("%s mounts the volume %s at %s, where the files should go", c.Path(), m.Name, m.MountPath),
+					"choose another directory: annotation "+secretsPathAnnotation)
+			}
+		}
+	}
+	for _, in := range k.files {
+		for _, f := range k.plan.Files {
+			if f.Path == in.name && f.Secret != in.secret {
+				k.refuseInjection(in.from, fmt.Sprintf("%s brings %s from another secret already", k.fetchPath(), in.name), "remove one of the two")
+			}
+		}
+	}
+}
+
+// checkHelpers refuses variables of the user's that have the names of our helpers.
+func (k *keyVault) checkHelpers(plan keyvault.Plan) {
+	keys := map[keyvault.Secret]string{}
+	for _, e := range plan.Env {
+		keys[e.Secret] = e.Key
+	}
+	for _, v := range k.values {
+		for _, p := range v.value.Parts {
+			if p.Secret == nil || v.value.Whole() != nil {
+				continue
+			}
+			if i := findEnv(v.container, helperPrefix+keys[*p.Secret]); i >= 0 && !k.resolvesTo(v.container, i, *p.Secret) {
+				k.refuse(envPath(v.container, i), v.container.Name(), "the name belongs to a variable that Twelvefold injects", "rename the variable")
+			}
+		}
+	}
+}
+
+// findEnv is the last entry with a name, which is the one that counts, or -1.
+func findEnv(c *podpatch.Container, name string) int {
+	for i, e := range slices.Backward(c.Get().Env) {
+		if e.Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// resolvesTo says whether an env entry is a reference to the secret, or was one.
+func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Secret) bool {
+	e := c.Get().Env[i]
+	if e.ValueFrom != nil {
+		key, planned := k.keyOf(secret)
+		return planned && e.ValueFrom.FileKeyRef != nil && e.ValueFrom.FileKeyRef.VolumeName == envVolume && e.ValueFrom.FileKeyRef.Key == key
+	}
+	whole := k.hosts.ParseValue(e.Value).Whole()
+	return whole != nil && *whole == secret
+}
+
+// checkTenancy refuses vaults that the policy gives to other namespaces only.
+func (k *keyVault) checkTenancy() {
+	if len(k.policy.Vaults) == 0 {
+		return
+	}
+	for _, v := range k.values {
+		for _, p := range v.value.Parts {
+			if p.Secret != nil {
+				k.checkVault(envPath(v.container, v.index)+".value", v.container.Name(), p.Secret.Vault)
+			}
+		}
+	}
+	for _, in := range slices.Concat(k.env, k.files) {
+		if strings.HasPrefix(in.from, "metadata.") { // a binding is the policy's own word
+			k.checkVault(in.from, "", in.secret.Vault)
+		}
+	}
+	if k.fetch != nil {
+		for _, vault := range vaultsOf(k.plan) {
+			if !k.bound(vault) {
+				k.checkVault(k.fetchPath(), fetchName, vault)
+			}
+		}
+	}
+}
+
+// bound says whether a binding of this pod brings secrets from the vault.
+func (k *keyVault) bound(vault string) bool {
+	return slices.ContainsFunc(slices.Concat(k.env, k.files), func(in injected) bool {
+		return in.secret.Vault == vault && !strings.HasPrefix(in.from, "metadata.")
+	})
+}
+
+func vaultsOf(p keyvault.Plan) (vaults []string) {
+	for _, e := range p.Env {
+		vaults = append(vaults, e.Vault)
+	}
+	for _, f := range p.Files {
+		vaults = append(vaults, f.Vault)
+	}
+	slices.Sort(vaults)
+	return slices.Compact(vaults)
+}
+
+func (k *keyVault) checkVault(field, container, host string) {
+	owner := "whoever keeps the policy"
+	for _, v := range k.policy.Vaults {
+		if listed, err := k.hosts.Host(v.Name); err != nil || listed != host {
+			continue
+		}
+		if v.Allows(k.Facts.Namespace) {
+			return
+		}
+		if v.Owner != "" {
+			owner = v.Owner
+		}
+	}
+	k.refuse(field, container, fmt.Sprintf("the vault %s is not for namespace %s", host, k.Facts.Namespace),
+		fmt.Sprintf("ask %s to add the namespace to it under spec.keyVault.vaults of the policy", owner))
+}
+
+// checkDelivery refuses what is wanted but can't be brought, here or at all.
+func (k *keyVault) checkDelivery() {
+	if len(k.values)+len(k.env)+len(k.files) == 0 {
+		return
+	}
+	k.checkVersion()
+	k.checkIdentity()
+	k.checkSecretsPath()
+	for i, c := range k.Edit.InitContainers() {
+		if k.fetch != nil && c == k.fetch {
+			break
+		}
+		if k.fetch != nil && slices.ContainsFunc(k.values, func(v envValue) bool { return v.container == c }) {
+			k.refuse(fmt.Sprintf("spec.initContainers[%d]", i), c.Name(), "the container starts before "+fetchName+", so its secrets would not be there yet",
+				"insert it after "+fetchName)
+		}
+	}
+	plan := k.extended()
+	k.checkHelpers(plan)
+	k.checkSize(plan)
+}
+
+// checkVersion refuses variables where the cluster is too old for fileKeyRef (KEP-3721, on since 1.35).
+func (k *keyVault) checkVersion() {
+	if k.Facts.Kubernetes.AtLeast(fileKeyRefMinor) {
+		return
+	}
+	const message = "variables from Key Vault need Kubernetes 1.35 on the API server and on every node"
+	const fix = "take it as a file: annotation " + filePrefix + "<file name>: <secret>"
+	for _, v := range k.values {
+		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), message, fix)
+	}
+	for _, in := range k.env {
+		k.refuseInjection(in.from, message, fix)
+	}
+}
+
+const fileKeyRefMinor = 35
+
+var (
+	clientID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	tenantID = regexp.MustCompile(`^[0-9a-zA-Z][-.0-9a-zA-Z]*$`)
+)
+
+// checkIdentity refuses a pod whose service account stands for no identity in Entra ID: the fetch could never work.
+func (k *keyVault) checkIdentity() {
+	client, tenant := k.identity()
+	if clientID.MatchString(client) && tenantID.MatchString(tenant) {
+		return
+	}
+	account := k.Edit.Pod().Spec.ServiceAccountName
+	if account == "" {
+		account = "default"
+	}
+	message := fmt.Sprintf("the service account %q does not say which identity reads Key Vault: annotation %s, %s", account, clientAnnotation, tenantAnnotation)
+	fix := fmt.Sprintf("kubectl annotate serviceaccount %s -n %s %s=<client id> %s=<tenant id>", account, k.Facts.Namespace, clientAnnotation, tenantAnnotation)
+	if k.Facts.Offline && k.Facts.ServiceAccount == nil && client+tenant == "" { // it may be in the cluster
+		k.Warn("spec.serviceAccountName", "", message, fix)
+		return
+	}
+	k.refuse("spec.serviceAccountName", "", message, fix)
+}
+
+// checkSecretsPath refuses a directory that can't be mounted.
+func (k *keyVault) checkSecretsPath() {
+	dir, set := k.Annotation(secretsPathAnnotation)
+	if set && (!path.IsAbs(dir) || path.Clean(dir) == "/" || strings.ContainsAny(dir, ":\x00\n") || slices.Contains(strings.Split(dir, "/"), "..") || len(dir) > 4096) {
+		k.refuse(annotationPath(secretsPathAnnotation), "", "the path of a directory is wanted", "write an absolute path without .. and colons, such as "+defaultSecretsPath)
+	}
+}
+
+const (
+	maxSecrets = 500     // fills the volumes of the agent less than half
+	maxPlan    = 120_000 // bytes; execve takes 131072 for a variable
+)
+
+func (k *keyVault) checkSize(plan keyvault.Plan) {
+	if n := len(plan.Env) + len(plan.Files); n > maxSecrets {
+		k.refuse("metadata.annotations", "", fmt.Sprintf("the pod wants %d secrets; it may have %d", n, maxSecrets), "put what belongs together into one secret")
+	} else if size := len(planText(plan)); size > maxPlan {
+		k.refuse("metadata.annotations", "", fmt.Sprintf("the list of the pod's secrets has %d bytes; it may have %d", size, maxPlan), "put what belongs together into one secret")
+	}
+}

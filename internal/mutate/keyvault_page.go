@@ -1,0 +1,41 @@
+package mutate
+
+import "twelvefold.dev/internal/policy"
+
+var keyVaultPage = policy.Page{
+	Title: "Secrets come from Azure Key Vault, as variables and files",
+	Why: "A secret in a pod's spec is in etcd, in every backup of it, in the chart's repository and in the audit log. One in a Kubernetes Secret is there too, and has to be copied and rotated by hand. In Key Vault it is in one place, with its own access rights and its own log.\n" +
+		"An init container reads the secrets with the identity of the pod's service account, and the kubelet hands them to the containers. No value stands in the pod, in etcd, or in a log.",
+	Fix: "Write a reference where the value would stand, as in Azure App Service, in any case:\n" +
+		"  @Microsoft.KeyVault(VaultName=shop;SecretName=db-password)\n" +
+		"  @Microsoft.KeyVault(VaultName=shop;SecretName=db-password;SecretVersion=<32 hex digits>)\n" +
+		"  @Microsoft.KeyVault(SecretUri=https://shop.vault.azure.net/secrets/db-password)\n" +
+		"With ;Optional=true inside of the parentheses a secret may be missing. Inside of a longer value a reference stands in ${…}; other $(VAR) and $$ keep their meaning:\n" +
+		"  postgres://api:${@Microsoft.KeyVault(VaultName=shop;SecretName=db-password)}@$(DB_HOST)/shop\n" +
+		"By annotation the env stays untouched. A reference there is NAME, NAME/VERSION, NAME?optional, the secret's URL, or one of the above:\n" +
+		"  twelvefold.dev/keyvault: shop                  the vault of plain names: its name or URL\n" +
+		"  env.twelvefold.dev/DB_PASSWORD: db-password    a variable\n" +
+		"  file.twelvefold.dev/tls.pem: shop-tls          a file below /var/run/secrets/keyvault\n" +
+		"  twelvefold.dev/secrets-path: /etc/shop         another directory for the files\n" +
+		"  twelvefold.dev/containers: api,worker          only these containers; else all of them\n" +
+		"The policy can bind secrets to pods by keyVault.bindings, and give vaults to namespaces by keyVault.vaults.\n" +
+		"Who reads is said by the service account:\n" +
+		"  kubectl annotate serviceaccount api azure.workload.identity/client-id=<client id> azure.workload.identity/tenant-id=<tenant id>\n" +
+		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. Variables need Kubernetes 1.35 on the API server and all nodes; files do not.",
+	Allowed: "References of other tools are left alone, with a warning. This version does not resolve azure:keyvault:NAME and NAME@azurekeyvault.",
+	Example: `metadata:
+  annotations:
+    twelvefold.dev/keyvault: shop
+    file.twelvefold.dev/tls.pem: shop-tls
+spec:
+  serviceAccountName: api
+  containers:
+  - name: api
+    image: contoso.azurecr.io/shop/api:1.4.2
+    env:
+    - name: DB_PASSWORD
+      value: "@Microsoft.KeyVault(VaultName=shop;SecretName=db-password)"
+    - name: DB_URL
+      value: postgres://api:$(DB_PASSWORD)@db.shop.example/shop
+`,
+}

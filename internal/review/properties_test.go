@@ -1,0 +1,245 @@
+package review_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	psaapi "k8s.io/pod-security-admission/api"
+	psapolicy "k8s.io/pod-security-admission/policy"
+
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/podpatch"
+	"twelvefold.dev/internal/review"
+	"twelvefold.dev/internal/review/reviewtest"
+)
+
+// eachFixture runs a test on every object with a pod of every fixture that there is, of mutators and of rules.
+func eachFixture(t *testing.T, test func(t *testing.T, in review.Input)) {
+	files := reviewtest.Files(t, "../mutate/testdata/*/*/in.yaml")
+	files = append(files, reviewtest.Files(t, "../policy/rules/testdata/*/*/*.yaml")...)
+	for _, file := range files {
+		for i, in := range reviewtest.Load(t, file) {
+			if _, hasPod, err := in.Object.Template(); err != nil || !hasPod {
+				continue
+			}
+			name, err := filepath.Rel("..", file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Run(fmt.Sprintf("%s/%d", name, i), func(t *testing.T) { test(t, in) })
+		}
+	}
+}
+
+// mutated is the object after the patch; ok is false where it is refused.
+func mutated(t *testing.T, in review.Input) (out manifest.Object, ok bool) {
+	t.Helper()
+	verdict, err := review.Mutate(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verdict.Denied() {
+		return in.Object, false
+	}
+	return reviewtest.Apply(t, in.Object, verdict), true
+}
+
+// The patch, applied to the raw JSON, gives the pod that the rules were shown.
+func TestPatchedPodIsTheJudgedPod(t *testing.T) {
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		out, ok := mutated(t, in)
+		if !ok {
+			return
+		}
+		typed, err := review.MutatedPod(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if typed == nil {
+			typed = podOf(t, in.Object)
+		}
+		if diff := cmp.Diff(tree(t, typed), tree(t, podOf(t, out))); diff != "" {
+			t.Errorf("(-typed +patched):\n%s", diff)
+		}
+	})
+}
+
+// A second pass, as reinvocationPolicy IfNeeded makes it, changes nothing, and has nothing to refuse.
+func TestSecondPassChangesNothing(t *testing.T) {
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		out, ok := mutated(t, in)
+		if !ok {
+			return
+		}
+		in.Object = out
+		again, err := review.Mutate(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Patch) > 0 || again.Denied() {
+			t.Errorf("the second pass has the patch %v and the findings %v", again.Patch, again.Findings)
+		}
+	})
+}
+
+// Fields that are newer than our API types survive, wherever they stand.
+func TestUnknownFieldsSurvive(t *testing.T) {
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		var object any
+		if err := json.Unmarshal(in.Object.JSON, &object); err != nil {
+			t.Fatal(err)
+		}
+		sown := sow(object)
+		data, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Object.JSON = data
+		out, ok := mutated(t, in)
+		if got := strings.Count(string(out.JSON), unknownField); ok && got != sown {
+			t.Errorf("%d of %d unknown fields are left", got, sown)
+		}
+	})
+}
+
+const unknownField = "fieldOfTheFuture"
+
+// sow puts an unknown field into every object that no mutator replaces, and counts them. Maps of strings would take it
+// for one of their own.
+func sow(value any) (sown int) {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, item := range value {
+			switch key {
+			case "annotations", "labels", "matchLabels", "nodeSelector", "options", "requests", "limits":
+			default:
+				sown += sow(item)
+			}
+		}
+		value[unknownField] = map[string]any{"kept": []any{1.5, nil}}
+		return sown + 1
+	case []any:
+		for _, item := range value {
+			sown += sow(item)
+		}
+	}
+	return sown
+}
+
+// What the Pod Security Standard restricted says to a pod, it says to the mutated one, and nothing more.
+func TestNothingNewViolatesRestricted(t *testing.T) {
+	evaluator, err := psapolicy.NewEvaluator(psapolicy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	violations := func(pod *corev1.Pod) map[string]string {
+		found := map[string]string{}
+		restricted := psaapi.LevelVersion{Level: psaapi.LevelRestricted, Version: psaapi.LatestVersion()}
+		for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
+			if !result.Allowed {
+				found[result.ForbiddenReason] = result.ForbiddenDetail
+			}
+		}
+		return found
+	}
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		out, ok := mutated(t, in)
+		if !ok {
+			return
+		}
+		if diff := cmp.Diff(violations(podOf(t, in.Object)), violations(podOf(t, out))); diff != "" {
+			t.Errorf("(-before +after):\n%s", diff)
+		}
+	})
+}
+
+// What an env holds stands in no patch and in no message, whatever is said about it.
+func TestValuesStayWhereTheyAre(t *testing.T) {
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		const secret = "s3cr3t-7fQ2-kLmZ9"
+		var object any
+		if err := json.Unmarshal(in.Object.JSON, &object); err != nil {
+			t.Fatal(err)
+		}
+		if plant(object, secret) == 0 {
+			t.Fatal("the pod has no containers")
+		}
+		data, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Object.JSON = data
+		verdict, err := review.Full(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		patch, err := json.Marshal(verdict.Patch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(patch), secret) || strings.Contains(fmt.Sprint(verdict.Findings), secret) {
+			t.Errorf("the value is repeated in the patch %s or the findings %v", patch, verdict.Findings)
+		}
+	})
+}
+
+// plant adds secrets to the env of every container, as literals of several kinds, and counts the containers.
+func plant(value any, secret string) (planted int) {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, item := range value {
+			planted += plant(item, secret)
+			containers, isList := item.([]any)
+			if !isList || key != "containers" && key != "initContainers" {
+				continue
+			}
+			for _, c := range containers {
+				if container, ok := c.(map[string]any); ok {
+					env, _ := container["env"].([]any)
+					container["env"] = append(env,
+						map[string]any{"name": "PLANTED_PASSWORD", "value": secret},
+						map[string]any{"name": "PLANTED_URL", "value": "postgres://shop:" + secret + "@db/shop"},
+						map[string]any{"name": "PLANTED", "value": "@Microsoft.KeyVault(VaultName=shop;" + secret + ")"},
+						map[string]any{"name": "PLANTED_INSIDE", "value": secret + "${@Microsoft.KeyVault(SecretUri=" + secret + ")}"})
+					planted++
+				}
+			}
+		}
+	case []any:
+		for _, item := range value {
+			planted += plant(item, secret)
+		}
+	}
+	return planted
+}
+
+func podOf(t *testing.T, o manifest.Object) *corev1.Pod {
+	t.Helper()
+	template, ok, err := o.Template()
+	if err != nil || !ok {
+		t.Fatalf("%s %s has no pod: %v", o.Kind, o.Name, err)
+	}
+	edit, err := podpatch.Decode(template.JSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return edit.Pod()
+}
+
+// tree is the pod as JSON values, in which absent and empty lists are the same.
+func tree(t *testing.T, pod *corev1.Pod) (value any) {
+	t.Helper()
+	data, err := json.Marshal(pod)
+	if err == nil {
+		err = json.Unmarshal(data, &value)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
