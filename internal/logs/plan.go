@@ -51,10 +51,10 @@ func (f File) validate() error {
 	if f.Container == "" {
 		return errors.New("container: empty; name the container that writes the file")
 	}
-	if err := validatePath(f.Path); err != nil {
+	if err := ValidatePath(f.Path); err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
-	if err := validatePath(f.Mount); err != nil {
+	if err := ValidatePath(f.Mount); err != nil {
 		return fmt.Errorf("at: %w", err)
 	}
 	if IsGlob(path.Base(f.Path)) != IsGlob(path.Base(f.Mount)) {
@@ -66,7 +66,8 @@ func (f File) validate() error {
 // IsGlob reports whether name, the last element of a path, is a pattern of [path.Match] and not a plain name.
 func IsGlob(name string) bool { return strings.ContainsAny(name, `*?[`) }
 
-func validatePath(p string) error {
+// ValidatePath says what is wrong with the path of a log file.
+func ValidatePath(p string) error {
 	switch dir, base := path.Split(p); {
 	case !path.IsAbs(p) || path.Clean(p) != p || base == "" || strings.ContainsRune(p, 0):
 		return fmt.Errorf("%q is not an absolute, clean path of a file, like /var/log/app/app.log", p)

@@ -135,14 +135,16 @@ type Metrics struct {
 	Profiles  []string   `yaml:"profiles"`  // framework profiles that are on: spring-boot, …
 }
 
-// Exporter is a metrics exporter for an image that has no endpoint of its own.
+// Exporter is a metrics exporter for an image that has no endpoint of its own. What one with a built-in one's name
+// leaves out is the built-in one's.
 type Exporter struct {
 	Name        string            `yaml:"name"`
 	Match       []string          `yaml:"match"` // last path segment of the app's image, without vendor: redis
 	Image       string            `yaml:"image"`
 	Port        int32             `yaml:"port"`
 	PortFlag    string            `yaml:"portFlag"` // the flag that moves the port; $(ADDRESS) stands for :PORT
-	Args        []string          `yaml:"args"`
+	AppPort     int32             `yaml:"appPort"`  // where the app listens if it declares no port; 0: it must declare one
+	Args        []string          `yaml:"args"`     // $(APP_PORT) stands for the app's port, in env too
 	Env         map[string]string `yaml:"env"`
 	Credentials map[string]string `yaml:"credentials"` // exporter's env name: the app's env name, whose valueFrom is copied
 	User        int64             `yaml:"user"`        // numeric; default 65534

@@ -1,0 +1,92 @@
+package mutate_test
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"twelvefold.dev/internal/logs"
+	"twelvefold.dev/internal/mutate"
+	"twelvefold.dev/internal/podpatch"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/review/reviewtest"
+)
+
+// Whatever the annotations hold: what is injected is well-formed, and the second run changes nothing.
+func FuzzMetricsAndLogs(f *testing.F) {
+	f.Add("8080/metrics", "redis", "/var/log/app/a.log", "true", "--requirepass $(X)")
+	f.Add("8080,9090/a?b=c", "none", "app:/var/log/*.log,/logs/../etc/x", "", "redis-server --port 7000")
+	f.Add("0", "nginx\n", "/$(HOME)/x.log,:/a/b/c", "false", "sh -c")
+	f.Add("none", "", strings.Repeat("/var/log/a/b.log,", 40), "\x00", "--port=99999")
+	f.Fuzz(func(t *testing.T, metrics, exporter, files, scrape, args string) {
+		annotations := map[string]string{"twelvefold.dev/log-files": strings.ToValidUTF8(files, "?")}
+		for key, value := range map[string]string{"twelvefold.dev/metrics": metrics, "twelvefold.dev/exporter": exporter, "prometheus.io/scrape": scrape} {
+			if value != "" {
+				annotations[key] = strings.ToValidUTF8(value, "?") // the API server lets nothing else through
+			}
+		}
+		pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: annotations}, Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "app", Image: "redis:8.2.1", Args: strings.Fields(strings.ToValidUTF8(args, "?"))}}}}
+		first := run(t, pod)
+		checkScrape(t, pod, first)
+		checkTail(t, first)
+		if again := run(t, *first.Pod()); len(again.Operations()) > 0 {
+			t.Errorf("the second run has a patch: %v", again.Operations())
+		}
+	})
+}
+
+func run(t *testing.T, pod corev1.Pod) *podpatch.Builder {
+	t.Helper()
+	raw, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit, err := podpatch.Decode(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutate.Run(edit, policy.Default(rules.Catalogue{}).For("shop", nil), reviewtest.Facts)
+	return edit
+}
+
+// checkScrape: the port is a number, and the three annotations come together.
+func checkScrape(t *testing.T, before corev1.Pod, edit *podpatch.Builder) {
+	t.Helper()
+	annotations := edit.Pod().Annotations
+	port, written := annotations["prometheus.io/port"]
+	if !written {
+		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+		t.Errorf("port %q", port)
+	}
+	if annotations["prometheus.io/scrape"] != "true" || !strings.HasPrefix(annotations["prometheus.io/path"], "/") {
+		t.Errorf("port without scrape or path: %v", annotations)
+	}
+	for key, value := range before.Annotations {
+		if annotations[key] != value {
+			t.Errorf("the pod's own %s was changed from %q to %q", key, value, annotations[key])
+		}
+	}
+}
+
+// checkTail: the sidecar can read its plan, and the kubelet expands nothing in it.
+func checkTail(t *testing.T, edit *podpatch.Builder) {
+	t.Helper()
+	for _, c := range edit.Pod().Spec.InitContainers {
+		if c.Name != logs.TailContainer {
+			continue
+		}
+		for _, e := range c.Env {
+			if _, err := logs.ParsePlan(e.Value); err != nil || strings.Contains(e.Value, "$") {
+				t.Errorf("%s=%s: %v", e.Name, e.Value, err)
+			}
+		}
+	}
+}
