@@ -60,6 +60,9 @@ func (s *logStream) wanted() bool {
 		s.Skip("the log files are not streamed: "+format, args...)
 		return false
 	}
+	if s.Policy.Spec().Logs.Mode == "off" {
+		return skip("the policy says logs.mode: off")
+	}
 	switch repair, _ := s.Annotation(logRepairAnnotation); repair {
 	case "", "stream":
 	case "off":
@@ -132,7 +135,10 @@ func (s *logStream) add(item string) {
 		if !ok {
 			return
 		}
-		s.plan.Files = append(s.plan.Files, logs.File{Container: c.Name(), Path: file, Mount: path.Join(at, path.Base(file))})
+		at = path.Join(at, path.Base(file))
+		if !slices.ContainsFunc(s.plan.Files, func(f logs.File) bool { return f.Mount == at }) { // else two containers share the file
+			s.plan.Files = append(s.plan.Files, logs.File{Container: c.Name(), Path: file, Mount: at})
+		}
 	}
 	s.Done("%s: %s is streamed by %s", c.Name(), file, logs.TailContainer)
 }
@@ -156,7 +162,7 @@ func (s *logStream) writer(name, file string) *podpatch.Container {
 	}
 	main := slices.DeleteFunc(team, (*podpatch.Container).Init)
 	if len(main) != 1 {
-		s.warn("", fmt.Sprintf("which of the %d containers writes %q?", len(main), file), "name the container: CONTAINER:"+file)
+		s.warn("", fmt.Sprintf("it does not say which of the %d containers writes %q", len(main), file), "name the container: CONTAINER:"+file)
 		return nil
 	}
 	return main[0]
