@@ -31,11 +31,11 @@ func connectionString(text string) (Secret, bool) {
 			return secret("key of the Service Bus or Event Hubs emulator")
 		}
 		return secret("Azure shared access key")
-	case p.literal("sig") && p.has("sv", "se"):
+	case p.key("sig") && p.has("sv", "se"):
 		return Secret{Kind: "Azure SAS signature"}, true
-	case p.literal("accesskey") && p.has("endpoint"):
+	case p.key("accesskey") && p.has("endpoint"):
 		return Secret{Kind: "Azure access key (SignalR, Web PubSub or Communication Services)"}, true
-	case p.literal("secret") && p.has("id") && (p.has("endpoint") || p.after("secret") == ';'):
+	case p.key("secret") && p.has("id") && (p.has("endpoint") || p.after("secret") == ';'):
 		return Secret{Kind: "Azure App Configuration secret"}, true
 	}
 	if !p.literal("password", "pwd") {
@@ -143,6 +143,18 @@ func (p pairs) literal(keys ...string) bool {
 	}
 	return false
 }
+
+// key says whether the value of the key is as long as Azure's keys are: other programs have fields of the same name.
+func (p pairs) key(name string) bool {
+	for _, one := range p {
+		if one.key == name && len(one.value) >= minKey && literal(one.value) {
+			return true
+		}
+	}
+	return false
+}
+
+const minKey = 20 // the shortest are of 32 bytes in base64; some are cut in examples
 
 // after is the character before the literal value's key.
 func (p pairs) after(key string) byte {

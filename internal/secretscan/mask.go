@@ -19,19 +19,21 @@ var fillIns = regexp.MustCompile(strings.Join([]string{
 	`#\{[^{}]*\}#?`,
 	`\$[A-Z_][A-Z0-9_]+`,
 	`<[^<>\n=;@/|&]{1,64}>`,
-	`\*{3,}`,
+	`\*{3,}`, `\.{3,}`, `…`, `x{8,}`, `X{8,}`,
+	`%%[\w ]+%%`, `ENC\[[^\]]*\]`, // Datadog's
+	`[A-Z0-9]{9}EXAMPLE\b`, `EXAMPLEKEY\b`, // keys in AWS' documentation
 }, "|"))
 
 // mask replaces every reference and placeholder in a text by one that is easily told.
 func mask(text string) string {
-	if !strings.ContainsAny(text, "$@{<*") {
+	if !strings.ContainsAny(text, "$@{<*.…xX%[E") {
 		return text
 	}
 	return fillIns.ReplaceAllLiteralString(text, marker)
 }
 
 // placeholder is a value that formatting functions and deployment tools fill in, or that was made unreadable.
-var placeholder = regexp.MustCompile(`^(?:%[0-9]*\$?[sv]|\{\w*\}|%\w+%|__\w+__|[xX]{3,}|\.{3}|…)$`)
+var placeholder = regexp.MustCompile(`^(?:\$\w+|%[0-9]*\$?[sv]|\{\w*\}|%\w+%|__\w+__|[xX]{3,}|%\(\w+\)s)$`)
 
 // literal says whether a value of a masked text is what it seems: not empty, and nothing of it is filled in later.
 func literal(value string) bool {

@@ -51,13 +51,14 @@ func Entropy(text string) float64 {
 // Values that are no secrets: UUIDs, numbers, paths, URLs, host:port, dotted names (classes, hosts), references that
 // another tool resolves, public keys and certificates.
 var harmless = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[-+]?[0-9][0-9_.,:]*[a-z]{0,2}|true|false|` +
-	`\.{0,2}/\S*|~/\S*|[a-z]:\\.*|[a-z][a-z0-9+.-]*://.*|[a-z0-9.-]+:\d+(/\S*)?|[a-z_$][\w$-]*(\.[a-z_$][\w$-]*)+|` +
+	`\.{0,2}/\S*|~/\S*|[a-z]:\\.*|[a-z][a-z0-9+.-]*://.*|[a-z0-9.-]+:\d+(/\S*)?|(?-i:[a-z][\w-]*(\.[a-z][a-z0-9_-]*)*\.([a-z][a-z0-9_-]*|[A-Z][A-Za-z0-9$]*))|` +
 	`(vault|bao|file|azure:keyvault|gcp:secretmanager|aws:secretsmanager|arn|ref\+[a-z0-9]+|env|secret):.*|.*@azurekeyvault(\?.*)?|projects/.*|` +
 	`(ssh|ecdsa|sk)-[a-z0-9-]+ .*|-----BEGIN (CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY)-----(?s:.*))$`)
 
 var (
 	secretWords   = []string{"password", "passwd", "pwd", "pw", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials", "apikey", "authkey", "accesskey", "secretkey", "privatekey", "requirepass", "authorization"}
-	passwordWords = []string{"password", "passwd", "pwd", "pw", "passphrase", "passcode", "requirepass"}
+	// passwordWords name what people make up themselves, of words and blanks, too.
+	passwordWords = []string{"password", "passwd", "pass", "pwd", "pw", "passphrase", "passcode", "requirepass", "authorization"}
 	// keyWords make a secret of a key: a cache key or a public key is none.
 	keyWords = []string{"api", "access", "secret", "private", "account", "encryption", "encrypt", "decryption", "signing", "master", "shared", "storage", "subscription", "auth", "function", "hmac", "license", "cosmos", "search"}
 	// notSecret end the name of something about a secret.

@@ -70,7 +70,7 @@ func named(name, text string) (Secret, bool) {
 			if emulatorKey(value) {
 				return Secret{Kind: emulatorKind, Published: true}, true
 			}
-			return Secret{Kind: "64-byte key, as Azure storage and Cosmos DB have them,"}, true
+			return Secret{Kind: "Azure storage or Cosmos DB account key"}, true
 		}
 	case strings.Contains(text, "@tcp(") || strings.Contains(text, "@unix("):
 		if m := mysqlDSN.FindStringSubmatch(text); m != nil && literal(m[1]) {

@@ -106,7 +106,7 @@ func (c Container) handler(field string, exec *corev1.ExecAction, get *corev1.HT
 func (c Container) words(field string, argv []string, place place, yield func(text) bool) bool {
 	for i, word := range argv {
 		t := text{Path: fmt.Sprintf("%s%s[%d]", c.Path, field, i), Container: c.Container.Name, Value: word, place: place}
-		if flag, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(flag, "-") && !strings.ContainsAny(flag, " \n") {
+		if flag, value, ok := strings.Cut(word, "="); ok && isFlag(flag) && !strings.Contains(value, " -") {
 			t.Name, t.Value = flag, value
 		} else if i > 0 && isFlag(argv[i-1]) && !strings.HasPrefix(word, "-") {
 			t.Name = argv[i-1]
