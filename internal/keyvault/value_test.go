@@ -1,0 +1,133 @@
+package keyvault_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"twelvefold.dev/internal/keyvault"
+)
+
+// The references of the cases, by a short name that stands for them.
+const (
+	refA = "@Microsoft.KeyVault(VaultName=shop;SecretName=a)"
+	refB = "@microsoft.keyvault( SecretUri = https://shop.vault.azure.net/secrets/b/ )"
+)
+
+func TestParseValue(t *testing.T) {
+	for name, tc := range map[string]struct {
+		value        string
+		want         string // literals, and secrets as <a>
+		stray, wrong int
+	}{
+		"empty":                     {"", "", 0, 0},
+		"literal":                   {"info", "info", 0, 0},
+		"whole":                     {refA, "<a>", 0, 0},
+		"whole, with blanks":        {" " + refB + "\n", "<b>", 0, 0},
+		"whole, in braces":          {"${" + refA + "}", "<a>", 0, 0},
+		"blanks in braces":          {"x${ " + refA + " }", "x<a>", 0, 0},
+		"two":                       {"${" + refA + "}:${" + refB + "}@$(HOST)", "<a>:<b>@$(HOST)", 0, 0},
+		"dollar sign before":        {"$$${" + refA + "}", "$$<a>", 0, 0},
+		"escaped":                   {"$${" + refA + "}", "$${" + refA + "}", 1, 0},
+		"bare":                      {"x" + refA, "x" + refA, 1, 0},
+		"two bare":                  {refA + refA, refA + refA, 1, 0},
+		"after a lone dollar sign":  {"$" + refA, "$" + refA, 1, 0},
+		"inside of a variable":      {"$(X${" + refA + "}", "$(X${" + refA + "}", 1, 0},
+		"after a variable":          {"$(X)${" + refA + "}", "$(X)<a>", 0, 0},
+		"braces of a shell":         {"${HOME}/${@X}", "${HOME}/${@X}", 0, 0},
+		"not closed":                {"@Microsoft.KeyVault(VaultName=shop", "", 0, 1},
+		"braces not closed":         {"${" + refA, "${" + refA, 1, 1},
+		"wrong name in braces":      {"x${@Microsoft.KeyVault(VaultName=shop;SecretName=..)}", "x${@Microsoft.KeyVault(VaultName=shop;SecretName=..)}", 0, 1},
+		"too long to be one":        {"${@Microsoft.KeyVault(" + strings.Repeat(" ", 2000) + ")}", "", 0, 1},
+		"not the marker, by length": {"@MicroſoFt.KeyVault(x", "@MicroſoFt.KeyVault(x", 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := keyvault.Hosts{}.ParseValue(tc.value)
+			got := ""
+			for _, p := range v.Parts {
+				if p.Secret != nil {
+					got += "<" + p.Secret.Name + ">"
+				}
+				got += p.Text
+			}
+			if tc.wrong == 0 && got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+			if len(v.Stray) != tc.stray && tc.wrong == 0 || len(v.Wrong) != tc.wrong {
+				t.Errorf("stray %v, wrong %v", v.Stray, v.Wrong)
+			}
+		})
+	}
+}
+
+// With references replaced by variables, the kubelet's own expansion gives what it gave the text beside them, and the
+// secrets, literally.
+func FuzzValue(f *testing.F) {
+	for _, text := range []string{
+		"postgres://a:${" + refA + "}@$(HOST)/$$(HOST)", "$$${" + refA + "}", "$${" + refA + "}", "$(A${" + refB + "}", "$(${" + refA + "})", "$" + refA,
+		"${ " + refA + "\t}$", refA + "$(A)", "$$$(A)${" + refB + "}$(HOST",
+	} {
+		f.Add(text)
+	}
+	const secret = "$(HOST)$$" // must come out as it is
+	variables := map[string]string{"HOST": "db", "A": "x", "HELPER": secret}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "HELPER") {
+			return
+		}
+		v := keyvault.Hosts{}.ParseValue(text)
+		if len(v.Wrong) > 0 {
+			return
+		}
+		var written, want strings.Builder
+		for _, p := range v.Parts {
+			if p.Secret != nil {
+				written.WriteString("$(HELPER)")
+				want.WriteString(secret)
+				continue
+			}
+			written.WriteString(p.Text)
+			want.WriteString(expand(p.Text, variables))
+		}
+		if diff := cmp.Diff(want.String(), expand(written.String(), variables)); diff != "" {
+			t.Errorf("%q becomes %q (-want +got):\n%s", text, written.String(), diff)
+		}
+	})
+}
+
+// expand does what the kubelet does: $(NAME) is the variable, or stays if there is none; $$ is a dollar sign.
+func expand(text string, variables map[string]string) string {
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		rest := text[i:]
+		end := strings.IndexByte(rest, ')')
+		switch {
+		case strings.HasPrefix(rest, "$$"):
+			out.WriteByte('$')
+			i++
+		case strings.HasPrefix(rest, "$(") && end > 0:
+			value, known := variables[rest[2:end]]
+			if !known {
+				value = rest[:end+1]
+			}
+			out.WriteString(value)
+			i += end
+		default:
+			out.WriteByte(text[i])
+		}
+	}
+	return out.String()
+}
+
+// Hostile values cost time in proportion to their length.
+func TestHugeValues(t *testing.T) {
+	for _, unit := range []string{"$(", "$", "${", "${@Microsoft.KeyVault(", "@Microsoft.KeyVault(", "$${@Microsoft.KeyVault(", "${@Microsoft.KeyVault()", "${ "} {
+		for _, end := range []string{"", ")"} {
+			v := keyvault.Hosts{}.ParseValue(strings.Repeat(unit, 1<<20/len(unit)) + end)
+			if len(v.Wrong)+len(v.Stray) > 4 {
+				t.Errorf("%q: %d complaints", unit, len(v.Wrong)+len(v.Stray))
+			}
+		}
+	}
+}
