@@ -15,7 +15,7 @@ import (
 type Topic struct {
 	ID     string
 	Factor policy.Factor
-	Levels *policy.Levels // nil for a mutator: what it can't do is always refused
+	Levels *policy.Levels // nil for a mutator
 	policy.Page
 }
 
@@ -47,7 +47,7 @@ func (t Topic) heading() string {
 
 func (t Topic) levels() string {
 	if t.Levels == nil {
-		return "refused where it can't be done, whatever the profile"
+		return "what can't be done is refused, warned of or skipped, whatever the profile"
 	}
 	return fmt.Sprintf("%s in baseline, %s in strict", t.Levels.Baseline, t.Levels.Strict)
 }
@@ -74,11 +74,28 @@ func (t Topic) Markdown() string {
 	fmt.Fprintf(&b, "# %s\n\n%s.\n\nFactor %s, %s. Level: %s.\n", t.heading(), strings.TrimSuffix(t.Title, "."), t.Factor, t.Factor.Title(), t.levels())
 	for _, part := range []struct{ title, text string }{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Not a violation", t.Allowed}} {
 		if part.text != "" {
-			fmt.Fprintf(&b, "\n## %s\n\n%s\n", part.title, strings.TrimSpace(part.text))
+			fmt.Fprintf(&b, "\n## %s\n\n%s", part.title, markdown(part.text))
 		}
 	}
 	if t.Example != "" {
 		fmt.Fprintf(&b, "\n## Example\n\n```yaml\n%s```\n", t.Example)
+	}
+	return b.String()
+}
+
+// markdown makes paragraphs of lines, and code blocks of the indented ones.
+func markdown(text string) string {
+	var b strings.Builder
+	inCode := false
+	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		isCode := strings.HasPrefix(line, " ")
+		if i > 0 && !(inCode && isCode) {
+			b.WriteString("\n")
+		}
+		if inCode = isCode; isCode {
+			line = "  " + line // four blanks
+		}
+		b.WriteString(line + "\n")
 	}
 	return b.String()
 }

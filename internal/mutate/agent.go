@@ -34,10 +34,10 @@ func agentContainer(c *Context, name string, args ...string) corev1.Container {
 }
 
 // smallResources are set on every container we add: one without requests breaks autoscaling by utilisation
-// (linkerd2#1480, dapr#2147).
+// (linkerd2#1480, dapr#2147), one without limits is refused where a ResourceQuota counts them.
 func smallResources() corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
-		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("500m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
 	}
 }

@@ -234,5 +234,7 @@ func (k *keyVault) checkSize(plan keyvault.Plan) {
 		k.refuse("metadata.annotations", "", fmt.Sprintf("the pod wants %d secrets; it may have %d", n, maxSecrets), "put what belongs together into one secret")
 	} else if size := len(planText(plan)); size > maxPlan {
 		k.refuse("metadata.annotations", "", fmt.Sprintf("the list of the pod's secrets has %d bytes; it may have %d", size, maxPlan), "put what belongs together into one secret")
+	} else if err := plan.Validate(); err != nil { // keys that have run out, a variable without a name
+		k.refuse("spec.containers", "", "the agent would refuse its plan: "+err.Error(), "correct what is named")
 	}
 }
