@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"twelvefold.dev/examples"
 	"twelvefold.dev/internal/explain"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
@@ -47,6 +48,7 @@ func TestREADMEIsGenerated(t *testing.T) {
 	}
 	text = replacePart(t, text, "rules", explain.Table())
 	text = replacePart(t, text, "after", "```yaml\n"+after(t, yamlBlock(t, text, "before"))+"```\n")
+	text = replacePart(t, text, "refused", "```\n"+refused(t)+"```\n")
 	reviewtest.Golden(t, file, text)
 }
 
@@ -93,6 +95,32 @@ func after(t *testing.T, pod []byte) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// refused is what kubectl prints of a pod like that of examples/refused.yaml.
+func refused(t *testing.T) string {
+	t.Helper()
+	text, err := examples.FS.ReadFile("refused.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := load(t, "refused.yaml", text)[0]
+	template, _, err := in.Object.Template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Object = manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: template.JSON}
+	verdict, err := review.Full(in)
+	if err != nil || !verdict.Denied() {
+		t.Fatalf("the example is not refused: %v", err)
+	}
+	lines := "The Pod \"legacy\" is invalid:\n"
+	for _, f := range verdict.Findings {
+		if f.Level == policy.Deny {
+			lines += fmt.Sprintf("* %s: %s\n", f.Path, f.Cause())
+		}
+	}
+	return lines
 }
 
 func load(t *testing.T, file string, text []byte) []review.Input {
