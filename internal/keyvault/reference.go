@@ -168,7 +168,7 @@ func (h Hosts) parseMarked(text string) (Secret, error) {
 	}
 	optional, set := fields["optional"]
 	if set && !strings.EqualFold(optional, "true") && !strings.EqualFold(optional, "false") {
-		return Secret{}, errors.New("Optional must be true or false")
+		return Secret{}, errors.New("its Optional must be true or false")
 	}
 	secret.Optional = strings.EqualFold(optional, "true")
 	return secret, nil
