@@ -68,7 +68,11 @@ type pair struct {
 type pairs []pair
 
 func pairsOf(text string) (found pairs) {
+	quotes := map[byte]int{} // so far
 	for i := 0; i < len(text); i++ {
+		if text[i] == '"' || text[i] == '\'' {
+			quotes[text[i]]++
+		}
 		if text[i] != '=' {
 			continue
 		}
@@ -84,7 +88,7 @@ func pairsOf(text string) (found pairs) {
 		if !pairKeys[key] {
 			continue
 		}
-		p := pair{key: key, value: valueAfter(text, i)}
+		p := pair{key: key, value: valueAfter(text, i, quotes)}
 		if before := strings.TrimRight(left[:start], " \t"); before != "" {
 			p.before = before[len(before)-1]
 		}
@@ -103,8 +107,9 @@ func wordStart(text string) int {
 	return i
 }
 
-// valueAfter is the value behind the = at i, as far as it tells whether there is one.
-func valueAfter(text string, i int) string {
+// valueAfter is the value behind the = at i, as far as it tells whether there is one. quotes are those before it: an odd
+// one is still open, and the next closes it.
+func valueAfter(text string, i int, quotes map[byte]int) string {
 	value := text[i+1:]
 	if i > 0 && text[i-1] == ' ' {
 		value = strings.TrimLeft(value, " \t")
@@ -112,8 +117,8 @@ func valueAfter(text string, i int) string {
 	if value == "" {
 		return ""
 	}
-	if quote := value[:1]; strings.ContainsAny(quote, `"'`) && strings.Count(text[:i], quote)%2 == 0 {
-		inner, _, _ := strings.Cut(value[1:], quote)
+	if quote := value[0]; (quote == '"' || quote == '\'') && quotes[quote]%2 == 0 {
+		inner, _, _ := strings.Cut(value[1:], value[:1])
 		return strings.TrimSpace(inner)
 	}
 	if end := strings.IndexAny(value, ";&,\"'` \t\r\n"); end >= 0 {

@@ -2,6 +2,7 @@ package secretscan
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -24,9 +25,16 @@ var fillIns = regexp.MustCompile(strings.Join([]string{
 	`[A-Z0-9]{9}EXAMPLE\b`, `EXAMPLEKEY\b`, // keys in AWS' documentation
 }, "|"))
 
+// fillInHints are cheap: without one of them there is no placeholder.
+var fillInHints = []string{"$", "<", "{{", "#{", "***", "...", "…", "xxxxxxxx", "XXXXXXXX", "%%", "ENC[", "EXAMPLE", "@M", "@m"}
+
+func containsAny(text string, hints []string) bool {
+	return slices.ContainsFunc(hints, func(hint string) bool { return strings.Contains(text, hint) })
+}
+
 // mask replaces every reference and placeholder in a text by one that is easily told.
 func mask(text string) string {
-	if !strings.ContainsAny(text, "$@{<*.…xX%[E") {
+	if !containsAny(text, fillInHints) {
 		return text
 	}
 	return fillIns.ReplaceAllLiteralString(text, marker)

@@ -15,9 +15,7 @@ type Secret struct {
 // Find looks for secrets that are certain by their form. name is that of the variable, flag or header whose value the
 // text is, or empty: some secrets have no form of their own, but with their name they have.
 func Find(name, text string) (Secret, bool) {
-	if len(text) < 4 {
-		return Secret{}, false
-	}
+	text = cut(text)
 	if s, ok := find(name, mask(text)); ok {
 		return s, true
 	}
@@ -39,3 +37,9 @@ func find(name, text string) (Secret, bool) {
 	}
 	return named(name, text)
 }
+
+// maxText is the longest argument or variable that Linux hands to a program, in bytes (MAX_ARG_STRLEN): what is longer
+// never runs, and must not keep the webhook busy.
+const maxText = 128 << 10
+
+func cut(text string) string { return text[:min(len(text), maxText)] }

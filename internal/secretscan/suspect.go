@@ -15,7 +15,7 @@ const (
 
 // Suspect says whether a name like DB_PASSWORD stands before a value that looks random.
 func Suspect(name, value string) bool {
-	value = strings.TrimSpace(value)
+	value = strings.TrimSpace(cut(value))
 	words := wordsOf(name)
 	if len(value) < minLength || !secretName(words) {
 		return false
@@ -56,7 +56,7 @@ var harmless = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12
 	`(ssh|ecdsa|sk)-[a-z0-9-]+ .*|-----BEGIN (CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY)-----(?s:.*))$`)
 
 var (
-	secretWords   = []string{"password", "passwd", "pwd", "pw", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials", "apikey", "authkey", "accesskey", "secretkey", "privatekey", "requirepass", "authorization"}
+	secretWords = []string{"password", "passwd", "pwd", "pw", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials", "apikey", "authkey", "accesskey", "secretkey", "privatekey", "requirepass", "authorization"}
 	// passwordWords name what people make up themselves, of words and blanks, too.
 	passwordWords = []string{"password", "passwd", "pass", "pwd", "pw", "passphrase", "passcode", "requirepass", "authorization"}
 	// keyWords make a secret of a key: a cache key or a public key is none.
@@ -87,26 +87,24 @@ func secretName(words []string) bool {
 	return false
 }
 
-// wordsOf takes a name apart: DB_PASSWORD, db-password, Db__Password and dbPassword are db and password.
+// wordsOf takes a name apart: DB_PASSWORD, db-password, Db__Password, dbPassword and DBPassword are db and password.
 func wordsOf(name string) (words []string) {
+	runes := []rune(name)
 	start := 0
-	cut := func(end int) {
+	cut := func(end, next int) {
 		if end > start {
-			words = append(words, strings.ToLower(name[start:end]))
+			words = append(words, strings.ToLower(string(runes[start:end])))
 		}
+		start = next
 	}
-	lower := false
-	for i, r := range name {
+	for i, r := range runes {
 		switch {
 		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
-			cut(i)
-			start = i + len(string(r))
-		case unicode.IsUpper(r) && lower:
-			cut(i)
-			start = i
+			cut(i, i+1)
+		case i > start && unicode.IsUpper(r) && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsUpper(runes[i-1]) && unicode.IsLower(runes[i+1])):
+			cut(i, i)
 		}
-		lower = unicode.IsLower(r)
 	}
-	cut(len(name))
+	cut(len(runes), len(runes))
 	return words
 }

@@ -43,10 +43,8 @@ var detectors = []detector{
 
 func token(text string) (string, bool) {
 	for _, d := range detectors {
-		for _, hint := range d.hints {
-			if strings.Contains(text, hint) && d.pattern.MatchString(text) {
-				return d.kind, true
-			}
+		if containsAny(text, d.hints) && d.pattern.MatchString(text) {
+			return d.kind, true
 		}
 	}
 	return "", false
@@ -55,6 +53,7 @@ func token(text string) (string, bool) {
 var (
 	awsSecret = regexp.MustCompile(`^[A-Za-z0-9/+]{40}$`)
 	awsAssign = regexp.MustCompile(`(?i)aws_?secret_?access_?key["']?\s*[=:]\s*["']?[A-Za-z0-9/+]{40}(?:$|[^A-Za-z0-9/+])`)
+	awsHints  = []string{"aws", "AWS", "Aws"}
 	mysqlDSN  = regexp.MustCompile(`[^\s:@/"'=]+:([^\s@"']+)@(?:tcp|unix)\(`)
 )
 
@@ -63,7 +62,7 @@ func named(name, text string) (Secret, bool) {
 	words := strings.ToLower(strings.Map(dropSeparators, name))
 	value := strings.TrimSpace(text)
 	switch {
-	case strings.Contains(words, "awssecret") && awsSecret.MatchString(value), len(text) > 40 && awsAssign.MatchString(text):
+	case strings.Contains(words, "awssecret") && awsSecret.MatchString(value), len(text) > 40 && containsAny(text, awsHints) && awsAssign.MatchString(text):
 		return Secret{Kind: "AWS secret access key"}, true
 	case strings.HasSuffix(words, "key") && len(value) == 88 && strings.HasSuffix(value, "=="): // storage, Cosmos DB, Batch before their keys had marks
 		if data, err := base64.StdEncoding.DecodeString(value); err == nil && len(data) == 64 {

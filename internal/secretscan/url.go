@@ -27,6 +27,7 @@ var schemes = map[string]bool{"postgres": true, "postgresql": true, "mysql": tru
 
 // FindURL looks for a URL with a password that is written out.
 func FindURL(text string) (URL, bool) {
+	text = cut(text)
 	if u, ok := findURL(text); ok {
 		return u, true
 	}
@@ -53,7 +54,7 @@ func findURL(text string) (URL, bool) {
 		if !schemes[scheme] {
 			scheme = ""
 		}
-		return URL{Scheme: scheme, Whole: m[0] == 0 && !strings.ContainsAny(strings.TrimSpace(text), " \t\n\"'")}, true
+		return URL{Scheme: scheme, Whole: (m[0] == 0 || text[:m[0]] == "jdbc:") && !strings.ContainsAny(strings.TrimSpace(text), " \t\n\"'")}, true
 	}
 	return URL{}, false
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"strings"
 
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/secretscan"
@@ -40,6 +41,10 @@ func checkCredentialURL(s *Subject, report func(Violation)) {
 		if url.Encoded {
 			message += ", in base64"
 		}
-		report(Violation{Path: t.Path, Container: t.Container, Message: message, Fix: t.fromKeyVault()})
+		fix := t.fromKeyVault()
+		if t.place == inEnv && !url.Whole && !url.Encoded {
+			fix = "take the password from Key Vault:\n  " + cmp.Or(url.Scheme, "<scheme>") + "://<user>:${" + strings.Trim(keyVaultReference, `"`) + "}@<host>"
+		}
+		report(Violation{Path: t.Path, Container: t.Container, Message: message, Fix: fix})
 	}
 }

@@ -55,7 +55,7 @@ var (
 
 func checkLocalhostService(s *Subject, report func(Violation)) {
 	for t := range s.texts() {
-		if t.place > inScript {
+		if t.place > inScript || !mayBeLocal(t.Value) {
 			continue
 		}
 		seen, port, found := localService(t.Value)
@@ -64,6 +64,11 @@ func checkLocalhostService(s *Subject, report func(Violation)) {
 				Fix: fmt.Sprintf("give the service's address: <service>.<namespace>.svc:%d", port)})
 		}
 	}
+}
+
+// mayBeLocal is cheap, and false for nearly all texts.
+func mayBeLocal(text string) bool {
+	return strings.Contains(text, "127.") || strings.Contains(text, "::1") || strings.Contains(strings.ToLower(text), "local")
 }
 
 // localService is what a text looks for on localhost, and the port it would be on.
