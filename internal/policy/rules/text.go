@@ -34,9 +34,18 @@ const (
 // Copies and notes that machines write: what they hold stands elsewhere too, or is no secret.
 var machineAnnotations = []string{corev1.LastAppliedConfigAnnotation, "twelvefold.dev/status"}
 
-// texts are all of them, in the pod's order.
+// maxTexts bounds what is searched of one pod, in bytes: patterns take their time, and a pod of megabytes must not keep
+// the webhook from answering the others. Real pods hold a few kilobytes.
+const maxTexts = 256 << 10
+
+// texts are all of them, in the pod's order, up to maxTexts.
 func (s *Subject) texts() iter.Seq[text] {
-	return func(yield func(text) bool) {
+	return func(unbounded func(text) bool) {
+		left := maxTexts
+		yield := func(t text) bool {
+			left -= len(t.Value)
+			return left >= 0 && unbounded(t)
+		}
 		for _, c := range s.containers {
 			if !c.texts(yield) {
 				return
