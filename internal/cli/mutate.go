@@ -7,12 +7,12 @@ import (
 	"io"
 	"slices"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/review"
 	"twelvefold.dev/internal/terminal"
@@ -88,13 +88,9 @@ func applied(o manifest.Object, v review.Verdict) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	patch, err := jsonpatch.DecodePatch(operations)
+	mutated, err := podpatch.Apply(operations, o.JSON)
 	if err != nil {
-		return nil, err
-	}
-	mutated, err := patch.Apply(o.JSON)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: the patch does not apply, which is a bug: %w", o.Kind, o.Name, err)
+		return nil, fmt.Errorf("%s %s: this is a bug: %w", o.Kind, o.Name, err)
 	}
 	return mutated, nil
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/rogpeppe/go-internal/diff"
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/yaml"
@@ -20,6 +19,7 @@ import (
 	"twelvefold.dev/internal/admission"
 	"twelvefold.dev/internal/emulator"
 	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
 	"twelvefold.dev/internal/terminal"
@@ -114,8 +114,8 @@ func (d *demo) show(ctx context.Context, workload manifest.Object) error {
 		return err
 	}
 	before := pod
-	if mutated.Allowed {
-		if pod.JSON, err = apply(mutated.Patch, pod.JSON); err != nil {
+	if len(mutated.Patch) > 0 {
+		if pod.JSON, err = podpatch.Apply(mutated.Patch, pod.JSON); err != nil {
 			return err
 		}
 	}
@@ -165,17 +165,6 @@ func (d *demo) diff(before, after []byte) error {
 	_, text, _ = strings.Cut(text, "\n") // the line of the diff command
 	_, err = io.WriteString(d.out, d.paint.Diff(text))
 	return err
-}
-
-func apply(operations, object []byte) ([]byte, error) {
-	if len(operations) == 0 {
-		return object, nil
-	}
-	patch, err := jsonpatch.DecodePatch(operations)
-	if err != nil {
-		return nil, err
-	}
-	return patch.Apply(object)
 }
 
 // readExamples are what the cluster knows, and the workloads to show.

@@ -35,16 +35,20 @@ func ParseLevel(s string) (Level, error) {
 
 // UnmarshalYAML takes an unquoted off as off, although YAML 1.1 reads it as a boolean.
 func (l *Level) UnmarshalYAML(n *yaml.Node) error {
-	text := n.Value
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && text == "false" {
-		text = "off"
-	}
-	level, err := ParseLevel(text)
+	level, err := ParseLevel(word(n))
 	if err != nil {
 		return lineError(n, err)
 	}
 	*l = level
 	return nil
+}
+
+// word is a scalar as it was written: YAML 1.1 reads an unquoted off as false.
+func word(n *yaml.Node) string {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && n.Value == "false" {
+		return "off"
+	}
+	return n.Value
 }
 
 // Levels are a rule's default levels, one for each profile that tells rules apart.
@@ -79,11 +83,7 @@ func ParseProfile(s string) (Profile, error) {
 
 // UnmarshalYAML takes an unquoted off as off, as [Level.UnmarshalYAML] does.
 func (p *Profile) UnmarshalYAML(n *yaml.Node) error {
-	text := n.Value
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && text == "false" {
-		text = "off"
-	}
-	profile, err := ParseProfile(text)
+	profile, err := ParseProfile(word(n))
 	if err != nil {
 		return lineError(n, err)
 	}

@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
-
 	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
 	"twelvefold.dev/internal/review"
@@ -97,14 +96,8 @@ func Apply(t testing.TB, object manifest.Object, v review.Verdict) manifest.Obje
 	if err != nil {
 		t.Fatal(err)
 	}
-	patch, err := jsonpatch.DecodePatch(operations)
-	if err != nil {
-		t.Fatal(err)
+	if object.JSON, err = podpatch.Apply(operations, object.JSON); err != nil {
+		t.Fatalf("%s %s: %v\n%s", object.Kind, object.Name, err, operations)
 	}
-	patched, err := patch.Apply(object.JSON)
-	if err != nil {
-		t.Fatalf("%s %s: the patch does not apply: %v\n%s", object.Kind, object.Name, err, operations)
-	}
-	object.JSON = patched
 	return object
 }
