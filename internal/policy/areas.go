@@ -3,12 +3,15 @@ package policy
 import (
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"twelvefold.dev/internal/keyvault"
 )
 
 // The words that the areas of a policy accept.
@@ -22,74 +25,120 @@ var (
 	exporterName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$`)
 )
 
-// checkAreas checks the parts of a policy that belong to one of the jobs.
-func (p *Policy) checkAreas(spec *yaml.Node, fail failFunc) {
-	kv, metrics, logs := p.doc.Spec.KeyVault, p.doc.Spec.Metrics, p.doc.Spec.Logs
-	where := func(path ...string) *yaml.Node { n, _ := lookup(spec, path...); return n }
-	oneOf := func(name, value string, words []string, path ...string) {
-		if !slices.Contains(words, value) {
-			fail(where(path...), "spec.%s: unknown value %q; one of %s", name, value, strings.TrimPrefix(strings.Join(words, ", "), ", "))
-		}
-	}
-	oneOf("keyVault.cloud", kv.Cloud, clouds, "keyVault", "cloud")
-	oneOf("keyVault.identity.kind", kv.Identity.Kind, identities, "keyVault", "identity", "kind")
-	oneOf("keyVault.rotation", kv.Rotation, rotations, "keyVault", "rotation")
-	oneOf("logs.mode", logs.Mode, logModes, "logs", "mode")
-	for signal, mode := range logs.Signals {
-		oneOf("logs.signals."+signal, mode, logModes, "logs", "signals", signal)
-	}
-	for _, c := range metrics.Consumers {
-		oneOf("metrics.consumers", c, consumers, "metrics", "consumers")
-	}
-	checkURL(fail, where("keyVault", "authorityHost"), "keyVault.authorityHost", kv.AuthorityHost, "https")
-	checkURL(fail, where("keyVault", "proxy"), "keyVault.proxy", kv.Proxy, "http", "https")
-	if kv.TrustedCA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(kv.TrustedCA)) {
-		fail(where("keyVault", "trustedCA"), "spec.keyVault.trustedCA holds no PEM certificate")
-	}
-	if strings.Contains(kv.TrustedCA, "PRIVATE KEY") {
-		fail(where("keyVault", "trustedCA"), "spec.keyVault.trustedCA holds a private key; only certificates belong there")
-	}
-	if kv.Verify != nil && *kv.Verify == Audit {
-		fail(where("keyVault", "verify"), "spec.keyVault.verify: one of off, warn, deny")
-	}
-	for i, v := range kv.Vaults {
-		item := element(where("keyVault"), "vaults", i)
-		for _, missing := range missingFields("name", v.Name) {
-			fail(item, "spec.keyVault.vaults[%d]: %s is missing", i, missing)
-		}
-		checkGlobs(fmt.Sprintf("spec.keyVault.vaults[%d].namespaces", i), v.Namespaces, item, fail)
-	}
-	for i, b := range kv.Bindings {
-		item := element(where("keyVault"), "bindings", i)
-		checkGlobs(fmt.Sprintf("spec.keyVault.bindings[%d].match.namespaces", i), b.Match.Namespaces, item, fail)
-		for name := range b.Env {
-			if !envName.MatchString(name) {
-				fail(item, "spec.keyVault.bindings[%d].env: %q is not the name of an environment variable", i, name)
-			}
-		}
-	}
-	names := map[string]bool{}
-	for i, e := range metrics.Exporters {
-		item := element(where("metrics"), "exporters", i)
-		if !exporterName.MatchString(e.Name) {
-			fail(item, "spec.metrics.exporters[%d].name: %q is not a DNS label of 42 characters at most", i, e.Name)
-		}
-		if names[e.Name] {
-			fail(item, "spec.metrics.exporters[%d]: the name %q is given twice", i, e.Name)
-		}
-		names[e.Name] = true
-		if e.Port < 0 || e.Port > 65535 {
-			fail(item, "spec.metrics.exporters[%d].port: %d is no port", i, e.Port)
-		}
+// area checks the parts of a policy that belong to one of the jobs.
+type area struct {
+	spec *yaml.Node
+	fail failFunc
+}
+
+func (a area) at(path ...string) *yaml.Node {
+	n, _ := lookup(a.spec, path...)
+	return n
+}
+
+func (a area) oneOf(value string, words []string, path ...string) {
+	if !slices.Contains(words, value) {
+		a.fail(a.at(path...), "spec.%s: unknown value %q; one of %s", strings.Join(path, "."), value, strings.TrimPrefix(strings.Join(words, ", "), ", "))
 	}
 }
 
-func checkURL(fail failFunc, where *yaml.Node, name, text string, schemes ...string) {
+func (a area) url(text string, schemes []string, path ...string) {
 	if text == "" {
 		return
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || !slices.Contains(schemes, u.Scheme) {
-		fail(where, "spec.%s: want %s://host[:port] without user info", name, strings.Join(schemes, ":// or "))
+		a.fail(a.at(path...), "spec.%s: want %s://host[:port] without user info", strings.Join(path, "."), strings.Join(schemes, ":// or "))
+	}
+}
+
+func (a area) keyVault(kv KeyVault) {
+	a.oneOf(kv.Cloud, clouds, "keyVault", "cloud")
+	a.oneOf(kv.Identity.Kind, identities, "keyVault", "identity", "kind")
+	a.oneOf(kv.Rotation, rotations, "keyVault", "rotation")
+	a.url(kv.AuthorityHost, []string{"https"}, "keyVault", "authorityHost")
+	a.url(kv.Proxy, []string{"http", "https"}, "keyVault", "proxy")
+	if kv.TrustedCA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(kv.TrustedCA)) {
+		a.fail(a.at("keyVault", "trustedCA"), "spec.keyVault.trustedCA holds no PEM certificate")
+	}
+	if strings.Contains(kv.TrustedCA, "PRIVATE KEY") {
+		a.fail(a.at("keyVault", "trustedCA"), "spec.keyVault.trustedCA holds a private key; only certificates belong there")
+	}
+	if kv.Verify != nil && *kv.Verify == Audit {
+		a.fail(a.at("keyVault", "verify"), "spec.keyVault.verify: one of off, warn, deny")
+	}
+	hosts := keyvault.Hosts{Cloud: kv.Cloud, Suffixes: kv.DNSSuffixes}
+	for i, v := range kv.Vaults {
+		item := element(a.at("keyVault"), "vaults", i)
+		if v.Name == "" {
+			a.fail(item, "spec.keyVault.vaults[%d]: name is missing", i)
+		} else if _, err := hosts.Host(v.Name); err != nil {
+			a.fail(item, "spec.keyVault.vaults[%d].name: %v", i, err)
+		}
+		checkGlobs(fmt.Sprintf("spec.keyVault.vaults[%d].namespaces", i), v.Namespaces, item, a.fail)
+	}
+	for i, b := range kv.Bindings {
+		a.binding(hosts, i, b)
+	}
+}
+
+// binding checks the names in a binding, so that a slip of the policy is found here, and not by the pods that it binds.
+func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {
+	item := element(a.at("keyVault"), "bindings", i)
+	name := fmt.Sprintf("spec.keyVault.bindings[%d]", i)
+	checkGlobs(name+".match.namespaces", b.Match.Namespaces, item, a.fail)
+	vault := "any-vault" // the pod's own
+	if b.Vault != "" {
+		var err error
+		if vault, err = hosts.Host(b.Vault); err != nil {
+			a.fail(item, "%s.vault: %v", name, err)
+			return
+		}
+	}
+	reference := func(kind, key string, secret BindingSecret) {
+		if _, err := hosts.Parse(secret.Secret, vault); err != nil {
+			a.fail(item, "%s.%s[%q]: %v", name, kind, key, err)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.Env)) {
+		if !envName.MatchString(key) {
+			a.fail(item, "%s.env: %q is not the name of an environment variable", name, key)
+		}
+		reference("env", key, b.Env[key])
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.Files)) {
+		if !keyvault.ValidPath(key) {
+			a.fail(item, "%s.files: %q is not the path of a file below the directory of secrets", name, key)
+		}
+		reference("files", key, b.Files[key])
+	}
+}
+
+func (a area) metrics(m Metrics) {
+	for _, c := range m.Consumers {
+		a.oneOf(c, consumers, "metrics", "consumers")
+	}
+	names := map[string]bool{}
+	for i, e := range m.Exporters {
+		item := element(a.at("metrics"), "exporters", i)
+		if !exporterName.MatchString(e.Name) {
+			a.fail(item, "spec.metrics.exporters[%d].name: %q is not a DNS label of 42 characters at most", i, e.Name)
+		}
+		if names[e.Name] {
+			a.fail(item, "spec.metrics.exporters[%d]: the name %q is given twice", i, e.Name)
+		}
+		names[e.Name] = true
+		for _, port := range []int32{e.Port, e.AppPort} {
+			if port < 0 || port > 65535 {
+				a.fail(item, "spec.metrics.exporters[%d]: %d is no port", i, port)
+			}
+		}
+	}
+}
+
+func (a area) logs(l Logs) {
+	a.oneOf(l.Mode, logModes, "logs", "mode")
+	for _, signal := range slices.Sorted(maps.Keys(l.Signals)) {
+		a.oneOf(l.Signals[signal], logModes, "logs", "signals", signal)
 	}
 }

@@ -125,7 +125,10 @@ func (p *Policy) compile() error {
 		}
 		ids[r.ID] = true
 	}
-	p.checkAreas(node, fail)
+	a := area{node, fail}
+	a.keyVault(spec.KeyVault)
+	a.metrics(spec.Metrics)
+	a.logs(spec.Logs)
 	return errors.Join(errs...)
 }
 
