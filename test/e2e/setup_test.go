@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -208,7 +210,22 @@ func (e *environment) helmUpgrade(ctx context.Context, args ...string) error {
 	if _, err := e.run(ctx, e.helm, args...); err != nil {
 		return fmt.Errorf("%w\n%s", err, e.describe(ctx, webhookPlace))
 	}
-	return nil
+	return e.reachable(ctx)
+}
+
+// reachable waits until the API server reaches the webhook's Service: its pods are ready a moment before kube-proxy on
+// the API server's node knows them.
+func (e *environment) reachable(ctx context.Context) error {
+	const probe = "e2e-reachable"
+	_, err := e.apply(ctx, "", `{apiVersion: v1, kind: Namespace, metadata: {name: `+probe+`, labels: {twelvefold.dev/admission: enabled}}}`)
+	if err != nil {
+		return err
+	}
+	return eventually(ctx, time.Minute, func(ctx context.Context) error {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: probe}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app:1"}}}}
+		_, err := e.kube.CoreV1().Pods(probe).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	})
 }
 
 // run is command with the cluster's kubeconfig.
