@@ -105,11 +105,19 @@ func (k *keyVault) readVault() {
 	k.vault = host
 }
 
-// readTargets finds the containers that annotations and bindings are for.
+// readTargets finds the containers that annotations and bindings are for. One that another webhook put before fetch could
+// never start with a variable that is not there yet.
 func (k *keyVault) readTargets() {
 	var names []string
+	early := k.fetch != nil
 	for _, c := range k.Edit.AllContainers() {
-		if !k.Policy.Ignored(c.Name()) {
+		switch {
+		case c == k.fetch:
+			early = false
+		case k.Policy.Ignored(c.Name()):
+		case early:
+			k.Skip("container %s: it starts before %s, when there are no secrets yet", c.Name(), fetchName)
+		default:
 			k.targets = append(k.targets, c)
 			names = append(names, c.Name())
 		}
