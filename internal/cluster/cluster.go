@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -123,7 +124,7 @@ func (c *Cluster) readVersions(ctx context.Context) (policy.Kubernetes, error) {
 		}
 		for _, node := range nodes.Items {
 			kubelet, err := version.ParseGeneric(node.Status.NodeInfo.KubeletVersion)
-			if err != nil { // virtual nodes call themselves as they like, and run no init containers of ours
+			if err != nil || virtual(node) {
 				continue
 			}
 			if minor := int(kubelet.Minor()); found.OldestKubelet == 0 || minor < found.OldestKubelet {
@@ -132,4 +133,11 @@ func (c *Cluster) readVersions(ctx context.Context) (policy.Kubernetes, error) {
 		}
 	}
 	return found, nil
+}
+
+// virtual says whether a node is one of Virtual Kubelet, such as AKS's virtual nodes on Container Instances. Their versions
+// are years behind, and say nothing about the kubelets that pods run on by default.
+func virtual(node corev1.Node) bool {
+	return node.Labels["type"] == "virtual-kubelet" ||
+		slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == "virtual-kubelet.io/provider" })
 }

@@ -1,0 +1,66 @@
+package cluster_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"twelvefold.dev/internal/cluster"
+	"twelvefold.dev/internal/policy"
+)
+
+type serverVersion string
+
+func (minor serverVersion) ServerVersion() (*version.Info, error) {
+	return &version.Info{Major: "1", Minor: string(minor)}, nil
+}
+
+func node(name, kubelet string, labels map[string]string) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{KubeletVersion: kubelet}}}
+}
+
+// Virtual nodes call themselves as they like, and stay years behind: they must not hold back the whole cluster.
+func TestTheOldestKubeletIsThatOfARealNode(t *testing.T) {
+	virtual := map[string]string{"type": "virtual-kubelet"}
+	tainted := node("virtualnode-0", "v1.30.0", nil)
+	tainted.Spec.Taints = []corev1.Taint{{Key: "virtual-kubelet.io/provider", Value: "azure", Effect: corev1.TaintEffectNoSchedule}}
+	for name, test := range map[string]struct {
+		nodes []client.Object
+		want  policy.Kubernetes
+	}{
+		"no nodes yet":  {nil, policy.Kubernetes{APIServer: 37}},
+		"the oldest":    {[]client.Object{node("a", "v1.37.2", nil), node("b", "v1.35.0", nil), node("c", "v1.36.1-gke.1", nil)}, policy.Kubernetes{APIServer: 37, OldestKubelet: 35}},
+		"virtual nodes": {[]client.Object{node("a", "v1.37.2", nil), node("aci", "v1.25.0-vk-azure-aci-1.6.2", virtual), tainted}, policy.Kubernetes{APIServer: 37, OldestKubelet: 37}},
+		"unreadable":    {[]client.Object{node("a", "v1.37.2", nil), node("odd", "latest", nil)}, policy.Kubernetes{APIServer: 37, OldestKubelet: 37}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				c := &cluster.Cluster{Discovery: serverVersion("37+"), Log: slog.New(slog.DiscardHandler),
+					Live: fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(test.nodes...).Build()}
+				if c.Ready(nil) == nil {
+					t.Error("ready before the versions are known")
+				}
+				go func() { _ = c.Start(ctx) }()
+				synctest.Wait()
+				if err := c.Ready(nil); err != nil {
+					t.Error(err)
+				}
+				if diff := cmp.Diff(test.want, c.Kubernetes()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
