@@ -70,7 +70,7 @@ func (k *keyVault) run() {
 	k.readAnnotations()
 	k.readBindings()
 	k.skipLater()
-	if k.skipsWindows() {
+	if k.skipsNode() {
 		return
 	}
 	k.checkClashes()

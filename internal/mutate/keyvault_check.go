@@ -13,18 +13,23 @@ import (
 	"twelvefold.dev/internal/podpatch"
 )
 
-// skipsWindows says whether the pod runs on Windows, where the agent does not: injections are skipped, and references
-// in the spec, which would reach the app as they are, are refused.
-func (k *keyVault) skipsWindows() bool {
-	pod := k.Edit.Pod()
-	if (pod.Spec.OS == nil || pod.Spec.OS.Name != corev1.Windows) && pod.Spec.NodeSelector[corev1.LabelOSStable] != "windows" {
+// skipsNode says whether the pod is for a node where the agent does not run: injections are skipped, and references in
+// the spec, which would reach the app as they are, are refused.
+func (k *keyVault) skipsNode() bool {
+	where, elsewhere := "", ""
+	switch spec := &k.Edit.Pod().Spec; {
+	case spec.OS != nil && spec.OS.Name == corev1.Windows, spec.NodeSelector[corev1.LabelOSStable] == "windows":
+		where, elsewhere = "Windows", "Linux"
+	case spec.NodeSelector["type"] == "virtual-kubelet":
+		where, elsewhere = "virtual nodes", "another node"
+	default:
 		return false
 	}
 	for _, v := range k.values {
-		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), "Key Vault references are not resolved on Windows", "read the secret in the application, or run it on Linux")
+		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), "Key Vault references are not resolved on "+where, "read the secret in the application, or run it on "+elsewhere)
 	}
 	for _, in := range slices.Concat(k.env, k.files) {
-		k.Skip("%s: the agent does not run on Windows", in.from)
+		k.Skip("%s: the agent does not run on %s", in.from, where)
 	}
 	return true
 }
