@@ -45,6 +45,9 @@ func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
 	if len(files) == 0 {
 		return nil, errors.New("nothing to read: name a file, a directory or - with -f")
 	}
+	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
+		return nil, errors.New("-f - stands twice, but standard input can be read only once")
+	}
 	effective := policy.Default(rules.Catalogue{})
 	if in.policyFile != "" {
 		var err error
@@ -63,6 +66,9 @@ func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
 			return nil, err
 		}
 		objects = append(objects, found...)
+	}
+	if len(objects) == 0 { // most likely not what was meant: a gate must not pass because helm template failed before it
+		return nil, fmt.Errorf("no Kubernetes object in %s", strings.Join(files, ", "))
 	}
 	return review.Offline(objects, effective, policy.Facts{
 		Now:             time.Now(),
@@ -98,6 +104,9 @@ func parseKubernetes(text string) (int, error) {
 func readManifests(c *cobra.Command, name string) ([]manifest.Object, error) {
 	if name == "-" {
 		return manifest.Read(c.InOrStdin(), "stdin")
+	}
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		return nil, fmt.Errorf("%s: URLs are not fetched; pipe it in: curl -fsSL %s | %s -f -", name, name, c.CommandPath())
 	}
 	var objects []manifest.Object
 	err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {

@@ -13,10 +13,13 @@ import (
 )
 
 func policyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "Look at a policy before it takes effect"}
+	c := &cobra.Command{
+		Use: "policy", Short: "Look at a policy before it takes effect", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }, // without it, an unknown subcommand would be no error
+	}
 	c.AddCommand(
 		&cobra.Command{
-			Use: "validate FILE", Short: "Say whether a policy would take effect", Args: cobra.ExactArgs(1),
+			Use: "validate FILE", Short: "Say whether a policy would take effect", Args: oneFile,
 			RunE: func(c *cobra.Command, args []string) error {
 				p, err := readPolicy(args[0])
 				if err != nil {
@@ -35,9 +38,16 @@ func policyCommand() *cobra.Command {
 	return c
 }
 
+func oneFile(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("want one policy file: %s", c.UseLine())
+	}
+	return nil
+}
+
 func policyTestCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "test FILE", Short: "Run a policy's own tests", Args: cobra.ExactArgs(1),
+		Use: "test FILE", Short: "Run a policy's own tests", Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
 			if err != nil {
@@ -61,7 +71,7 @@ func policyShowCommand() *cobra.Command {
 	var namespace string
 	var labels map[string]string
 	c := &cobra.Command{
-		Use: "show FILE", Short: "Show the level of every rule in a namespace", Args: cobra.ExactArgs(1),
+		Use: "show FILE", Short: "Show the level of every rule in a namespace", Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := readPolicy(args[0])
 			if err != nil {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -26,6 +28,9 @@ type Object struct {
 	node *yaml.Node
 }
 
+// goTypes is how encoding/json says what it wants.
+var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go (?:value|struct field \.?(\S+)) of type .*`)
+
 // FromJSON identifies an object.
 func FromJSON(data []byte) (Object, error) {
 	var head struct {
@@ -38,7 +43,7 @@ func FromJSON(data []byte) (Object, error) {
 		} `json:"metadata"`
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &head); err != nil {
-		return Object{}, err
+		return Object{}, fmt.Errorf("no Kubernetes object: %s", strings.TrimSuffix(goTypes.ReplaceAllString(err.Error(), "unexpected $1 at $2"), " at "))
 	}
 	o := Object{APIVersion: head.APIVersion, Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name, JSON: data}
 	if o.Name == "" {
@@ -70,21 +75,66 @@ func Read(r io.Reader, file string) ([]Object, error) {
 }
 
 func readDocument(doc []byte, file string, line int) ([]Object, error) {
-	var root yaml.Node
-	if err := yaml.Unmarshal(doc, &root); err != nil {
-		return nil, fmt.Errorf("%s: document at line %d: %s", file, line, strings.TrimPrefix(err.Error(), "yaml: "))
+	decoder := yaml.NewDecoder(bytes.NewReader(doc))
+	var root, next yaml.Node
+	if err := decoder.Decode(&root); errors.Is(err, io.EOF) { // comments only
+		return nil, nil
+	} else if err != nil {
+		return nil, syntaxError(err, doc, file, line)
 	}
-	if len(root.Content) == 0 || root.Content[0].Tag == "!!null" {
+	if err := decoder.Decode(&next); !errors.Is(err, io.EOF) {
+		if bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
+			return readJSONStream(doc, file, line)
+		}
+		return nil, fmt.Errorf("%s: document at line %d: another follows it without a line ---", file, line)
+	}
+	if root.Content[0].Tag == "!!null" {
 		return nil, nil
 	}
 	data, err := kyaml.YAMLToJSONStrict(doc)
 	if err != nil {
-		return nil, fmt.Errorf("%s: document at line %d: %s", file, line, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, syntaxError(err, doc, file, line)
 	}
 	if root.Content[0].Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("%s: document at line %d is no Kubernetes object", file, line)
 	}
 	return fromNode(data, root.Content[0], file, line)
+}
+
+// readJSONStream reads objects that stand one behind the other, as jq writes them.
+func readJSONStream(rest []byte, file string, line int) (objects []Object, err error) {
+	for {
+		doc := bytes.TrimLeft(rest, " \t\r\n")
+		line += bytes.Count(rest[:len(rest)-len(doc)], []byte("\n"))
+		if len(doc) == 0 {
+			return objects, nil
+		}
+		var one json.RawMessage
+		if err := json.NewDecoder(bytes.NewReader(doc)).Decode(&one); err != nil {
+			return nil, fmt.Errorf("%s: document at line %d: %w", file, line, err)
+		}
+		found, err := readDocument(one, file, line)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+		line += bytes.Count(one, []byte("\n"))
+		rest = doc[len(one):]
+	}
+}
+
+var lineInDocument = regexp.MustCompile(`\bline (\d+): `)
+
+// syntaxError counts a YAML library's line from the file's start, not from the document's.
+func syntaxError(err error, doc []byte, file string, line int) error {
+	text := lineInDocument.ReplaceAllStringFunc(strings.TrimPrefix(err.Error(), "yaml: "), func(found string) string {
+		n, _ := strconv.Atoi(lineInDocument.FindStringSubmatch(found)[1])
+		return fmt.Sprintf("line %d: ", line+n-1)
+	})
+	if bytes.Contains(doc, []byte("{{")) {
+		text += " (if it is a template, render it first: helm template CHART | twelvefold check -f -)"
+	}
+	return fmt.Errorf("%s: document at line %d: %s", file, line, text)
 }
 
 func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, error) {

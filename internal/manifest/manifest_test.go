@@ -89,10 +89,16 @@ func TestRead(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"a: 1\n---\n- x\n":         "in.yaml: document at line 3 is no Kubernetes object",
-		"a: 1\na: 2\n":             "line 1",
-		"kind: [\n":                "in.yaml: document at line 1",
-		"kind: Pod\nmetadata: 1\n": "in.yaml: document at line 1",
+		"a: 1\n---\n- x\n":          "in.yaml: document at line 3 is no Kubernetes object",
+		"a: 1\na: 2\n":              "line 1",
+		"kind: [\n":                 "in.yaml: document at line 1",
+		"kind: Pod\nmetadata: 1\n":  "in.yaml: document at line 1: no Kubernetes object: unexpected number at metadata",
+		"a: 1\n---\nb: 1\n\tc: 1\n": "in.yaml: document at line 3: line 4: ",
+		"a: {{ .Values.a }}\n":      "helm template",
+		"a: 1\n...\nb: 1\n":         "another follows it without a line ---",
+		"{\"a\": 1}\n{\"b\"\n":      "in.yaml: document at line 2",
+		"kind: List\nitems: [1]\n":   "no Kubernetes object: unexpected number",
+		"{\"a\": 1} b\n":            "in.yaml: document at line 1",
 	} {
 		_, err := manifest.Read(strings.NewReader(text), "in.yaml")
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -101,9 +107,24 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+func TestReadJSONStream(t *testing.T) {
+	objects, err := manifest.Read(strings.NewReader("{\"kind\": \"Pod\"}{\"kind\": \"Job\"}\n\n{\n\"kind\": \"List\", \"items\": [{},\n{}]}\n"), "in.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []int
+	for _, o := range objects {
+		lines = append(lines, o.Line)
+	}
+	if diff := cmp.Diff([]int{1, 1, 4, 5}, lines); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add(input)
 	f.Add("kind: List\nitems: [1]\n")
+	f.Add("{\"kind\": \"Pod\"}{}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		objects, err := manifest.Read(strings.NewReader(text), "in.yaml")
 		if err != nil {
