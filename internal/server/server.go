@@ -129,8 +129,8 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 		return err
 	}
 	err = errors.Join(
-		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge), mgr.Add(policies),
-		ctrl.NewControllerManagedBy(mgr).Named("policy").For(&corev1.ConfigMap{}).Complete(policies),
+		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge),
+		ctrl.NewControllerManagedBy(mgr).Named("policy").For(&corev1.ConfigMap{}).WatchesRawSource(policies.Source()).Complete(policies),
 	)
 	if err != nil {
 		return err

@@ -15,9 +15,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
@@ -39,9 +40,9 @@ type Store struct {
 
 	mu      sync.RWMutex
 	current *policy.Policy
-	problem error  // why the ConfigMap as it is has no effect
-	reading string // resourceVersion of the ConfigMap that was read last
+	problem error // why the ConfigMap as it is has no effect
 
+	read  string // resourceVersion of the ConfigMap that was read last; only Reconcile looks at it
 	valid *prometheus.GaugeVec
 }
 
@@ -84,71 +85,59 @@ func (s *Store) Problem() error {
 	return s.problem
 }
 
-// NeedLeaderElection is false: every replica has a policy.
-func (s *Store) NeedLeaderElection() bool { return false }
-
-// Start reads the policy once, however long that takes. Reconcile follows its changes.
-func (s *Store) Start(ctx context.Context) error {
-	err := wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
-		if err := s.read(ctx); err != nil {
-			s.Log.Warn("reading the policy failed", "configmap", s.Name, "error", err)
-			return false, nil
-		}
-		return true, nil
-	})
-	if ctx.Err() != nil {
+// Source asks for the first read, whether there is a ConfigMap to watch or not.
+func (s *Store) Source() source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		queue.Add(reconcile.Request{NamespacedName: s.Name})
 		return nil
-	}
-	return err
+	})
 }
 
-// Reconcile reads the policy anew.
+// again is when a read that failed is repeated: soon, for nobody is served without a policy.
+const again = time.Second
+
+// Reconcile reads the policy anew. It must not run twice at a time, or the older of two could win.
 func (s *Store) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	if request.NamespacedName != s.Name {
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{}, s.read(ctx)
+	if err := s.load(ctx); err != nil {
+		s.Log.Warn("reading the policy failed", "configmap", s.Name, "error", err)
+		return reconcile.Result{RequeueAfter: again}, nil
+	}
+	return reconcile.Result{}, nil
 }
 
-func (s *Store) read(ctx context.Context) error {
+func (s *Store) load(ctx context.Context) error {
 	var configMap corev1.ConfigMap
 	err := s.Client.Get(ctx, s.Name, &configMap)
 	if apierrors.IsNotFound(err) {
 		s.Log.Warn("there is no policy ConfigMap: the built-in policy holds, and only warns", "configmap", s.Name)
-		s.seen("")
+		s.read = ""
 		s.use(fallback(), nil)
 		return nil
 	}
-	if err != nil {
+	if err != nil || configMap.ResourceVersion == s.read {
 		return err
 	}
-	if s.seen(configMap.ResourceVersion) {
-		return nil
-	}
 	text := configMap.Data[policy.Key]
-	loaded, err := load(text)
-	if err != nil {
-		s.reject(ctx, &configMap, err)
-		return nil
+	loaded, problem := parse(text)
+	if problem != nil {
+		err = s.reject(ctx, &configMap, problem)
+	} else {
+		for _, warning := range loaded.Warnings(time.Now()) {
+			s.Log.Warn("policy", "configmap", s.Name, "warning", warning)
+		}
+		s.use(loaded, nil)
+		s.keep(ctx, text)
 	}
-	for _, warning := range loaded.Warnings(time.Now()) {
-		s.Log.Warn("policy", "configmap", s.Name, "warning", warning)
+	if err == nil {
+		s.read = configMap.ResourceVersion
 	}
-	s.use(loaded, nil)
-	s.keep(ctx, text)
-	return nil
+	return err
 }
 
-// seen says whether this version was read before, and remembers it: start and watch both report the first one.
-func (s *Store) seen(resourceVersion string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := s.reading
-	s.reading = resourceVersion
-	return before == resourceVersion
-}
-
-func load(text string) (*policy.Policy, error) {
+func parse(text string) (*policy.Policy, error) {
 	if text == "" {
 		return nil, fmt.Errorf("policy: the key %q is missing or empty", policy.Key)
 	}
@@ -156,15 +145,19 @@ func load(text string) (*policy.Policy, error) {
 }
 
 // reject leaves the policy in force as it is; a replica that has none yet takes the last good one.
-func (s *Store) reject(ctx context.Context, configMap *corev1.ConfigMap, problem error) {
+func (s *Store) reject(ctx context.Context, configMap *corev1.ConfigMap, problem error) error {
 	current := s.Policy()
 	if s.Ready(nil) != nil {
-		current = s.lastGood(ctx)
+		var err error
+		if current, err = s.lastGood(ctx); err != nil {
+			return fmt.Errorf("the last good policy, %s: %w", s.LastGood, err)
+		}
 	}
 	s.use(current, problem)
 	s.Log.Error("the policy ConfigMap is broken and has no effect", "configmap", s.Name, "inForce", current.Hash(), "error", problem)
 	s.Recorder.Eventf(configMap, nil, corev1.EventTypeWarning, "PolicyInvalid", "LoadPolicy",
 		"has no effect, policy %s stays in force: %s", current.Hash(), truncate(problem.Error()))
+	return nil
 }
 
 // truncate keeps a note within the 1024 bytes of an Event.
@@ -176,17 +169,21 @@ func truncate(text string) string {
 	return text
 }
 
-func (s *Store) lastGood(ctx context.Context) *policy.Policy {
+// lastGood is the policy that was kept, or the built-in one if none was. An error says nothing about whether there is one.
+func (s *Store) lastGood(ctx context.Context) (*policy.Policy, error) {
 	var kept corev1.ConfigMap
 	err := s.Client.Get(ctx, s.LastGood, &kept)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, err
+	}
 	if err == nil {
 		var loaded *policy.Policy
-		if loaded, err = load(kept.Data[policy.Key]); err == nil {
-			return loaded
+		if loaded, err = parse(kept.Data[policy.Key]); err == nil {
+			return loaded, nil
 		}
 	}
 	s.Log.Warn("there is no last good policy: the built-in policy holds, and only warns", "configmap", s.LastGood, "error", err)
-	return fallback()
+	return fallback(), nil
 }
 
 // keep remembers a good policy. Replicas do the same at the same time, so a conflict means that it is done.
