@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -74,15 +75,17 @@ type process struct {
 	cmd    *exec.Cmd
 	log    *syncBuffer
 	health string
+	scrape string
 	done   chan error
 }
 
 // start runs the webhook's binary with the rights of the chart's service account and no others.
 func start(t *testing.T, binary string, port int) *process {
 	t.Helper()
-	p := &process{log: &syncBuffer{}, done: make(chan error, 1), health: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	p := &process{log: &syncBuffer{}, done: make(chan error, 1),
+		health: fmt.Sprintf("127.0.0.1:%d", freePort(t)), scrape: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	p.cmd = exec.Command(binary, "--namespace", release, "--agent-image", "twelvefold-agent:v0", "--bind-address", "127.0.0.1",
-		"--port", strconv.Itoa(port), "--health-bind-address", p.health, "--metrics-bind-address", fmt.Sprintf("127.0.0.1:%d", freePort(t)),
+		"--port", strconv.Itoa(port), "--health-bind-address", p.health, "--metrics-bind-address", p.scrape,
 		"--drain-delay", "1s")
 	p.cmd.Env = append(p.cmd.Environ(), "KUBECONFIG="+restricted(t))
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
@@ -169,6 +172,8 @@ func TestWebhook(t *testing.T) {
 	t.Run("ephemeral containers are judged", ephemeral)
 	t.Run("a dry run is answered alike", dryRun)
 	t.Run("another webhook may add to the pod", reinvoked)
+	t.Run("every job does its part of a pod", everything)
+	t.Run("requests are counted and not logged", func(t *testing.T) { observed(t, webhook) })
 	t.Run("a policy takes effect without a restart", reloaded)
 	t.Run("a bad policy changes nothing, across a restart either", func(t *testing.T) {
 		badPolicy(t, webhook, func() *process {
@@ -304,6 +309,74 @@ func dryRun(t *testing.T) {
 	}
 }
 
+// everything has one pod with all that the mutators edit: each operation must apply on a real API server.
+func everything(t *testing.T) {
+	always := corev1.ContainerRestartPolicyAlways
+	p := pod(optedIn(t), "registry.test/redis:7.4.1")
+	p.Annotations = map[string]string{"env.twelvefold.dev/TOKEN": "@Microsoft.KeyVault(VaultName=shop;SecretName=token)",
+		"file.twelvefold.dev/tls.pem": "@Microsoft.KeyVault(VaultName=shop;SecretName=tls)", "twelvefold.dev/log-files": "app:/var/log/app/app.log"}
+	p.Spec.RestartPolicy = corev1.RestartPolicyNever
+	p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	p.Spec.InitContainers = []corev1.Container{
+		{Name: "migrate", Image: "migrate:1", Env: []corev1.EnvVar{{Name: "DB", Value: "db=${" + reference + "}"}}},
+		{Name: "proxy", Image: "proxy:1", RestartPolicy: &always, VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}},
+	}
+	p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "DB", Value: "first"}, {Name: "DB", Value: reference}, {Name: "LATER", Value: "$(DB)"}}
+	p.Spec.InitContainers[1].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}
+	for i := range 98 {
+		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: fmt.Sprintf("app-%d", i), Image: "app:1"})
+	}
+	create(t, p)
+	checkResolved(t, p, 0)
+	var names []string
+	for _, c := range p.Spec.InitContainers {
+		names = append(names, c.Name)
+	}
+	want := []string{"twelvefold-fetch", "twelvefold-tail", "migrate", "proxy", "twelvefold-redis-exporter"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("init containers (-want +got):\n%s", diff)
+	}
+	// What the API server gave back holds its defaults, and is mutated again as another webhook's call would have it.
+	again := p.DeepCopy()
+	again.Name, again.ResourceVersion, again.UID = "again", "", ""
+	create(t, again)
+	if diff := cmp.Diff(p.Spec, again.Spec); diff != "" {
+		t.Errorf("the second time (-first +second):\n%s", diff)
+	}
+	if diff := cmp.Diff(p.Annotations, again.Annotations); diff != "" {
+		t.Errorf("the second time (-first +second):\n%s", diff)
+	}
+}
+
+// observed looks at what a number of requests leave behind.
+func observed(t *testing.T, p *process) {
+	ns := optedIn(t)
+	create(t, pod(ns, "app:1")) // the caches know the namespace from now on
+	before := len(p.log.String())
+	for range 20 {
+		create(t, pod(ns, "app:1"))
+		if err := admin.Create(t.Context(), pod(ns, "app:latest")); !apierrors.IsInvalid(err) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if logged := p.log.String()[before:]; logged != "" {
+		t.Errorf("40 requests wrote:\n%s", logged)
+	}
+	text := p.get(t, "http://"+p.scrape+"/metrics")
+	for _, want := range []string{
+		`twelvefold_decisions_total{decision="mutated",webhook="mutate"} `,
+		`twelvefold_decisions_total{decision="denied",webhook="validate"} `,
+		`twelvefold_findings_total{level="deny",rule="mutable-tag",webhook="validate"} `,
+		`twelvefold_request_duration_seconds_bucket{webhook="mutate",le="0.005"} `,
+		`twelvefold_policy_valid{hash="`,
+		`twelvefold_certificate_expiry_timestamp_seconds 1.`,
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("no metric %s", want)
+		}
+	}
+}
+
 // reinvoked has a later webhook append a container that needs a secret, too.
 func reinvoked(t *testing.T) {
 	ns := optedIn(t)
@@ -421,7 +494,12 @@ func badPolicy(t *testing.T, webhook *process, restart func() *process) {
 
 func (p *process) readiness(t *testing.T) string {
 	t.Helper()
-	answer, err := http.Get("http://" + p.health + "/readyz")
+	return p.get(t, "http://"+p.health+"/readyz")
+}
+
+func (p *process) get(t *testing.T, url string) string {
+	t.Helper()
+	answer, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
