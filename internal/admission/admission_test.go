@@ -250,6 +250,26 @@ func TestDryRunIsNotCounted(t *testing.T) {
 	}
 }
 
+func TestEveryAnswerIsCounted(t *testing.T) {
+	s := newServer(t, "")
+	s.ask(t, "/mutate", "Pod", `{"spec":{"containers":[null]}}`, "")
+	s.ask(t, "/mutate", "Pod", `{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`, "")
+	s.ask(t, "/validate", "ConfigMap", `{}`, "")
+	s.ask(t, "/validate-policy", "ConfigMap", `{"data":{}}`, "")
+	s.post("/mutate", "{")
+	want := `# HELP twelvefold_decisions_total Requests by webhook and decision: allowed, mutated, denied, error.
+# TYPE twelvefold_decisions_total counter
+twelvefold_decisions_total{decision="denied",webhook="mutate"} 1
+twelvefold_decisions_total{decision="mutated",webhook="mutate"} 1
+twelvefold_decisions_total{decision="error",webhook="mutate"} 1
+twelvefold_decisions_total{decision="allowed",webhook="validate"} 1
+twelvefold_decisions_total{decision="denied",webhook="validate-policy"} 1
+`
+	if err := testutil.GatherAndCompare(s.registry, strings.NewReader(want), "twelvefold_decisions_total"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPolicyIsRefusedWithEveryMistake(t *testing.T) {
 	s := newServer(t, "")
 	configMap := func(document string) string {
@@ -266,6 +286,9 @@ func TestPolicyIsRefusedWithEveryMistake(t *testing.T) {
 	}
 	if got := s.ask(t, "/validate-policy", "ConfigMap", `{"data":{}}`, ""); got.Allowed {
 		t.Error("a ConfigMap without a policy is allowed")
+	}
+	if got := s.ask(t, "/validate-policy", "ConfigMap", `{"metadata":{"deletionTimestamp":"2026-11-01T00:00:00Z"},"data":{}}`, `,"operation":"UPDATE"`); !got.Allowed {
+		t.Error("a bad policy can't be deleted while it has a finalizer")
 	}
 	expired := "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec:\n  exemptions:\n  - {rules: [mutable-tag], reason: r, owner: o, expires: 2026-10-31}\n"
 	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(expired), ""); !got.Allowed || !containsLine(got.Warnings, "policy: spec.exemptions[0] of o expired on 2026-10-31") {

@@ -55,6 +55,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, http.StatusInternalServerError, err)
 		return
 	}
+	h.metrics.answered(h.webhook, review.Request, response)
 	response.UID = review.Request.UID
 	review.Response, review.Request = response, nil
 	body, err := json.Marshal(review)

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
 
 	"twelvefold.dev/internal/policy"
 )
@@ -34,9 +35,30 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) count(webhook, decision string, findings []policy.Finding) {
+// answered counts a decision.
+func (m *Metrics) answered(webhook string, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse) {
+	decision := "allowed"
+	switch {
+	case dryRun(request):
+		return
+	case !response.Allowed:
+		decision = "denied"
+	case len(response.Patch) > 0:
+		decision = "mutated"
+	}
 	m.decisions.WithLabelValues(webhook, decision).Inc()
+}
+
+// found counts what there is to say about an object.
+func (m *Metrics) found(webhook string, request *admissionv1.AdmissionRequest, findings []policy.Finding) {
+	if dryRun(request) {
+		return
+	}
 	for _, f := range findings {
 		m.findings.WithLabelValues(webhook, f.Rule, f.Level.String()).Inc()
 	}
+}
+
+func dryRun(request *admissionv1.AdmissionRequest) bool {
+	return request.DryRun != nil && *request.DryRun
 }

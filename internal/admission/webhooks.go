@@ -56,12 +56,9 @@ func (w *Webhooks) mutate(r *http.Request, request *admissionv1.AdmissionRequest
 	if err != nil {
 		return invalid(input.Object, err), nil
 	}
+	w.Metrics.found("mutate", request, verdict.Findings)
 	response := respond(input.Object, verdict.Findings, false)
-	if err := patch(response, verdict.Patch); err != nil {
-		return nil, err
-	}
-	w.count("mutate", request, response, verdict.Findings)
-	return response, nil
+	return response, patch(response, verdict.Patch)
 }
 
 // validate judges pods, ephemeral containers and the templates of workloads.
@@ -75,9 +72,8 @@ func (w *Webhooks) validate(r *http.Request, request *admissionv1.AdmissionReque
 	if err != nil {
 		return invalid(input.Object, err), nil
 	}
-	response := respond(input.Object, verdict.Findings, request.Kind.Kind != "Pod" && !input.Policy.DeniesTemplates())
-	w.count("validate", request, response, verdict.Findings)
-	return response, nil
+	w.Metrics.found("validate", request, verdict.Findings)
+	return respond(input.Object, verdict.Findings, request.Kind.Kind != "Pod" && !input.Policy.DeniesTemplates()), nil
 }
 
 // validatePolicy refuses a policy that would not take effect.
@@ -86,9 +82,15 @@ func (w *Webhooks) validatePolicy(_ *http.Request, request *admissionv1.Admissio
 		return allowed(), nil
 	}
 	object := objectOf(request, request.Object.Raw)
-	var configMap struct{ Data map[string]string }
+	var configMap struct {
+		Metadata metav1.ObjectMeta
+		Data     map[string]string
+	}
 	if err := json.Unmarshal(request.Object.Raw, &configMap); err != nil {
 		return invalid(object, err), nil
+	}
+	if configMap.Metadata.DeletionTimestamp != nil { // its finalizers must go, whatever it says
+		return allowed(), nil
 	}
 	text, found := configMap.Data[policy.Key]
 	if !found {
@@ -171,20 +173,6 @@ func (w *Webhooks) input(ctx context.Context, request *admissionv1.AdmissionRequ
 func objectOf(request *admissionv1.AdmissionRequest, raw []byte) manifest.Object {
 	return manifest.Object{APIVersion: metav1.GroupVersion{Group: request.Kind.Group, Version: request.Kind.Version}.String(),
 		Kind: request.Kind.Kind, Namespace: request.Namespace, Name: request.Name, JSON: raw}
-}
-
-func (w *Webhooks) count(webhook string, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse, findings []policy.Finding) {
-	if request.DryRun != nil && *request.DryRun {
-		return
-	}
-	decision := "allowed"
-	switch {
-	case !response.Allowed:
-		decision = "denied"
-	case len(response.Patch) > 0:
-		decision = "mutated"
-	}
-	w.Metrics.count(webhook, decision, findings)
 }
 
 // invalid denies an object that can't be read.
