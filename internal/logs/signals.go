@@ -154,7 +154,7 @@ func Collector(c *corev1.Container) bool {
 			return true
 		}
 	}
-	return ref.Base() == "agent" && strings.Contains(ref.Repository, "datadog")
+	return strings.HasSuffix(ref.Base(), "agent") && strings.Contains(ref.Repository, "datadog") // its cluster-agent too
 }
 
 // program is the last segment of the image's name: redis for bitnami/redis:7.

@@ -30,7 +30,8 @@ func Suspect(name, value string) bool {
 		return true
 	}
 	// SECRET, TOKEN and KEY also stand before the name of an object: SECRET=shop-db-credentials.
-	return strings.ContainsFunc(value, func(r rune) bool { return unicode.IsDigit(r) || unicode.IsUpper(r) }) && !strings.ContainsAny(value, " \n")
+	return strings.ContainsFunc(value, func(r rune) bool { return unicode.IsDigit(r) || unicode.IsUpper(r) }) && !strings.ContainsAny(value, " \n") &&
+		!objectName.MatchString(value)
 }
 
 // Entropy is Shannon's, in bits a character.
@@ -49,11 +50,16 @@ func Entropy(text string) float64 {
 }
 
 // Values that are no secrets: UUIDs, numbers, paths, URLs, host:port, dotted names (classes, hosts), references that
-// another tool resolves, public keys and certificates.
+// another tool resolves, tokens of GitLab's CI jobs, public keys and certificates. Dotted names may stand in a list: Django's PASSWORD_HASHERS.
 var harmless = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[-+]?[0-9][0-9_.,:]*[a-z]{0,2}|true|false|` +
-	`\.{0,2}/\S*|~/\S*|[a-z]:\\.*|[a-z][a-z0-9+.-]*://.*|[a-z0-9.-]+:\d+(/\S*)?|(?-i:[a-z][\w-]*(\.[a-z][a-z0-9_-]*)*\.([a-z][a-z0-9_-]*|[A-Z][A-Za-z0-9$]*))|` +
-	`(vault|bao|file|azure:keyvault|gcp:secretmanager|aws:secretsmanager|arn|ref\+[a-z0-9]+|env|secret):.*|.*@azurekeyvault(\?.*)?|projects/.*|` +
+	`\.{0,2}/\S*|~/\S*|[a-z]:\\.*|[a-z][a-z0-9+.-]*://.*|[a-z0-9.-]+:\d+(/\S*)?|(?-i:` + dotted + `(,\s*` + dotted + `)*)|` +
+	`(vault|bao|file|azure:keyvault|gcp:secretmanager|aws:secretsmanager|arn|ref\+[a-z0-9]+|env|secret):.*|glcbt-[\w-]*|.*@azurekeyvault(\?.*)?|projects/.*|` +
 	`(ssh|ecdsa|sk)-[a-z0-9-]+ .*|-----BEGIN (CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY)-----(?s:.*))$`)
+
+const dotted = `[a-z][\w-]*(\.[a-z][a-z0-9_-]*)*\.([a-z][a-z0-9_-]*|[A-Z][A-Za-z0-9$]*)`
+
+// objectName is a name of words and short numbers, as objects and paths in a vault have: acr-pull-01, secret/data/shop/v2.
+var objectName = regexp.MustCompile(`^([a-z]+|v?\d{1,4})([-./]([a-z]+|v?\d{1,4}))+$`)
 
 var (
 	secretWords = []string{"password", "passwd", "pwd", "pw", "passphrase", "passcode", "secret", "secrets", "token", "credential", "credentials", "apikey", "authkey", "accesskey", "secretkey", "privatekey", "requirepass", "authorization"}

@@ -32,8 +32,9 @@ var detectors = []detector{
 	{"Google OAuth client secret", []string{"GOCSPX-"}, regexp.MustCompile(`\bGOCSPX-[\w-]{28}`)},
 	{"Google access token", []string{"ya29."}, regexp.MustCompile(`\bya29\.[\w-]{20,}`)},
 	{"GitHub token", []string{"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"}, regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{36,})`)},
-	{"GitLab token", []string{"glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glagent-", "gloas-", "glsoat-"},
-		regexp.MustCompile(`\bgl(?:pat|dt|rt|cbt|ptt|agent|oas|soat)-[\w.-]{20,}`)},
+	// Not glcbt-: a runner writes it into the pod of a CI job, and it ends with the job.
+	{"GitLab token", []string{"glpat-", "gldt-", "glrt-", "glptt-", "glagent-", "gloas-", "glsoat-"},
+		regexp.MustCompile(`\bgl(?:pat|dt|rt|ptt|agent|oas|soat)-[\w.-]{20,}`)},
 	{"Slack token", []string{"xox", "xapp-"}, regexp.MustCompile(`\b(?:xox[abeoprs]-[\w-]{10,}|xapp-\d-[\w-]{10,})`)},
 	{"Slack webhook", []string{"hooks.slack.com/"}, regexp.MustCompile(`hooks\.slack\.com/(?:services|workflows)/[A-Z]\w+/\w+/\w{16,}`)},
 	{"Stripe key", []string{"k_live_", "k_test_"}, regexp.MustCompile(`\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}`)},

@@ -21,7 +21,7 @@ func init() {
 			Title:   "A container serves a port and nobody asks whether it is ready",
 			Why:     "Without a readiness probe a container is ready as soon as its process exists. Every rollout and every scale-up sends requests to a process that doesn't listen yet, and a rollout of a broken version goes on to the last replica. A startup or liveness probe does not help: it restarts, it doesn't take the pod out of the Service.",
 			Fix:     "Add a readinessProbe that asks whether the app can serve a request now. Do not ask its backing services: if the database is down, no replica is ready and there is nobody left to say so.",
-			Allowed: "Containers without ports; ports that are only for operators, by their names (metrics, prometheus, http-metrics, healthz, debug); pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers.",
+			Allowed: "Containers without ports, or with ports that no probe can ask (UDP, SCTP); ports that are only for operators, by their names (metrics, prometheus, http-metrics, http-monitoring, healthz, debug); pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n  periodSeconds: 5\n",
 		},
 		Check: checkReadinessMissing,
@@ -39,9 +39,9 @@ func checkReadinessMissing(s *Subject, report func(Violation)) {
 		}
 		port, probe := c.Ports[i], fmt.Sprintf("tcpSocket: {port: %d}", c.Ports[i].ContainerPort)
 		if strings.HasPrefix(port.Name, "https") {
-			probe = fmt.Sprintf("httpGet: {path: /ready, port: %s, scheme: HTTPS}", port.Name)
+			probe = fmt.Sprintf("httpGet: {path: /<path>, port: %s, scheme: HTTPS}", port.Name)
 		} else if strings.HasPrefix(port.Name, "http") {
-			probe = fmt.Sprintf("httpGet: {path: /ready, port: %s}", port.Name)
+			probe = fmt.Sprintf("httpGet: {path: /<path>, port: %s}", port.Name)
 		}
 		report(c.At(".readinessProbe", fmt.Sprintf("serves port %d without a readiness probe", port.ContainerPort), "add readinessProbe: {"+probe+"}"))
 	}
@@ -50,14 +50,17 @@ func checkReadinessMissing(s *Subject, report func(Violation)) {
 var (
 	// operational are words of port names for those who run the app, not for its clients.
 	operational = []string{"metrics", "metric", "prometheus", "prom", "telemetry", "exporter", "jmx", "health", "healthz", "healthcheck",
-		"liveness", "readiness", "livez", "readyz", "probe", "probes", "debug", "pprof", "profiling", "reloader"}
+		"liveness", "readiness", "livez", "readyz", "probe", "probes", "debug", "pprof", "profiling", "reloader", "monitoring"}
 	// neutral are words that say how, not what for.
-	neutral = []string{"http", "https", "http2", "tcp", "tls", "grpc", "web", "port", "server", "endpoint", "check", "monitoring"}
+	neutral = []string{"http", "https", "http2", "tcp", "tls", "grpc", "web", "port", "server", "endpoint", "check"}
 )
 
 // isService says whether clients use a port, as far as its name tells: http-metrics and metrics-port are no service,
-// metrics-api and a port without a name may be.
+// metrics-api and a port without a name may be. Probes speak TCP only.
 func isService(p corev1.ContainerPort) bool {
+	if p.Protocol == corev1.ProtocolUDP || p.Protocol == corev1.ProtocolSCTP {
+		return false
+	}
 	words := strings.Split(strings.ToLower(p.Name), "-")
 	if slices.Contains(operational, words[len(words)-1]) {
 		return false
