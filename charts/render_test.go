@@ -78,6 +78,12 @@ func render(t *testing.T, values ...string) objects {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parse(t, text)
+}
+
+// parse reads what helm has rendered.
+func parse(t *testing.T, text string) objects {
+	t.Helper()
 	result := objects{}
 	for doc := yaml.NewDecoder(strings.NewReader(text)); ; {
 		var node yaml.Node
