@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +54,10 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 		}
 		text, found := lookup(root, "data", Key)
 		if !found {
-			return nil, fmt.Errorf("policy: the ConfigMap has no key %q", Key)
+			return nil, fmt.Errorf("policy: the ConfigMap has no key %q%s", Key, keysOf(root, "data"))
+		}
+		if text.Style == yaml.LiteralStyle { // else its lines are not the file's
+			defer func() { err = addLines(err, text.Line) }()
 		}
 		data = []byte(text.Value)
 		if root, err = onlyDocument(data); err != nil {
@@ -72,6 +76,32 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// keysOf tells which keys there are instead.
+func keysOf(n *yaml.Node, field string) string {
+	mapping, _ := lookup(n, field)
+	if mapping == nil || mapping.Kind != yaml.MappingNode || len(mapping.Content) == 0 {
+		return ""
+	}
+	var keys []string
+	for i := 0; i < len(mapping.Content); i += 2 {
+		keys = append(keys, strconv.Quote(mapping.Content[i].Value))
+	}
+	return "; it has " + strings.Join(keys, ", ")
+}
+
+var lineNumber = regexp.MustCompile(`\bline (\d+): `)
+
+// addLines counts the lines of mistakes from the start of the file that holds the document.
+func addLines(err error, above int) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(lineNumber.ReplaceAllStringFunc(err.Error(), func(found string) string {
+		n, _ := strconv.Atoi(lineNumber.FindStringSubmatch(found)[1])
+		return fmt.Sprintf("line %d: ", n+above)
+	}))
 }
 
 func onlyDocument(data []byte) (*yaml.Node, error) {

@@ -10,6 +10,7 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -101,6 +102,10 @@ func (p *Policy) compile() error {
 		p.ns = append(p.ns, p.compileParams(ns.Rules, item, p.params, fail))
 		checkGlobs(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
 	}
+	ignored, _ := lookup(node, "ignoreContainers")
+	checkGlobs("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)
+	requesters, _ := lookup(node, "allowedRequesters")
+	checkGlobs("spec.allowedRequesters", spec.AllowedRequester, requesters, fail)
 	if t := spec.Templates; t != nil && *t < Warn {
 		where, _ := lookup(node, "templates")
 		fail(where, "spec.templates: one of warn, deny")
@@ -124,6 +129,11 @@ func (p *Policy) compile() error {
 			fail(item, "spec.customRules[%d]: the id %q is given twice", i, r.ID)
 		}
 		ids[r.ID] = true
+	}
+	for i, test := range spec.Tests {
+		for _, missing := range missingFields("name", test.Name, "pod", string(test.Pod)) {
+			fail(element(node, "tests", i), "spec.tests[%d]: %s is missing", i, missing)
+		}
 	}
 	a := area{node, fail}
 	a.keyVault(spec.KeyVault)
@@ -183,6 +193,9 @@ func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail
 			fail(where, "%s: unknown rule %q (twelvefold explain lists the rules)", name, id)
 		}
 	}
+	if e.Workload != "" && e.Workload != "*" && !strings.Contains(e.Workload, "/") { // it would match nothing
+		fail(where, "%s.workload: %q names no kind; want Kind/name, such as Deployment/%s", name, e.Workload, e.Workload)
+	}
 	checkGlobs(name, []string{e.Namespace, e.Workload, e.Container}, where, fail)
 }
 
@@ -200,7 +213,7 @@ func element(n *yaml.Node, key string, i int) *yaml.Node {
 // missingFields takes pairs of a field's name and its value.
 func missingFields(pairs ...string) (missing []string) {
 	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] == "" {
+		if strings.TrimSpace(pairs[i+1]) == "" {
 			missing = append(missing, pairs[i])
 		}
 	}

@@ -59,7 +59,7 @@ var (
 const noDebugger = "leave it out, and use kubectl debug where you must look inside"
 
 func checkDebugInProduction(s *Subject, report func(Violation)) {
-	if s.Policy.Environment != "production" {
+	if !strings.EqualFold(s.Policy.Environment, "production") {
 		return
 	}
 	for _, c := range s.Containers(Init, Sidecar, Main) {
