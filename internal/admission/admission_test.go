@@ -228,6 +228,22 @@ func TestAnUpdateIsJudgedByWhatItMakesWorse(t *testing.T) {
 	}
 }
 
+func TestReferencesInEphemeralContainersAreRefused(t *testing.T) {
+	s := newServer(t, "")
+	pod := func(value string) string {
+		return `{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a:1"}],
+			"ephemeralContainers":[{"name":"debug","image":"busybox:1","env":[{"name":"DB","value":"` + value + `"}]}]}}`
+	}
+	update := `,"subResource":"ephemeralcontainers","operation":"UPDATE","oldObject":{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`
+	got := s.ask(t, "/validate", "Pod", pod("@Microsoft.KeyVault(VaultName=shop;SecretName=db-password)"), update)
+	if got.Allowed || got.Result.Details.Causes[0].Field != `spec.ephemeralContainers[name="debug"].env[name="DB"].value` {
+		t.Errorf("%+v", got)
+	}
+	if got := s.ask(t, "/validate", "Pod", pod("plain"), update); !got.Allowed {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestUnreadableObjectsAreDeniedWithTheReason(t *testing.T) {
 	s := newServer(t, "")
 	for _, path := range []string{"/mutate", "/validate"} {

@@ -75,7 +75,7 @@ func Judge(in Input) (Verdict, error) {
 	if s.facts.Template { // no webhook has seen it as a pod: judge what would come of it
 		return full(in, s)
 	}
-	v := Verdict{Findings: s.judge()}
+	v := Verdict{Findings: append(mutate.Unresolved(s.edit.Pod(), s.policy), s.judge()...)}
 	return s.ratchet(in, s.located(v), Judge)
 }
 
