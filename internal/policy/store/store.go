@@ -102,7 +102,7 @@ func (s *Store) Reconcile(ctx context.Context, request reconcile.Request) (recon
 		return reconcile.Result{}, nil
 	}
 	if err := s.load(ctx); err != nil {
-		s.Log.Warn("reading the policy failed", "configmap", s.Name, "error", err)
+		s.Log.Warn("reading the policy failed", "configmap", s.Name.String(), "error", err)
 		return reconcile.Result{RequeueAfter: again}, nil
 	}
 	return reconcile.Result{}, nil
@@ -112,7 +112,7 @@ func (s *Store) load(ctx context.Context) error {
 	var configMap corev1.ConfigMap
 	err := s.Client.Get(ctx, s.Name, &configMap)
 	if apierrors.IsNotFound(err) {
-		s.Log.Warn("there is no policy ConfigMap: the built-in policy holds, and only warns", "configmap", s.Name)
+		s.Log.Warn("there is no policy ConfigMap: the built-in policy holds, and only warns", "configmap", s.Name.String())
 		s.read = ""
 		s.use(fallback(), nil)
 		return nil
@@ -126,7 +126,7 @@ func (s *Store) load(ctx context.Context) error {
 		err = s.reject(ctx, &configMap, problem)
 	} else {
 		for _, warning := range loaded.Warnings(time.Now()) {
-			s.Log.Warn("policy", "configmap", s.Name, "warning", warning)
+			s.Log.Warn("policy", "configmap", s.Name.String(), "warning", warning)
 		}
 		s.use(loaded, nil)
 		s.keep(ctx, text)
@@ -154,7 +154,7 @@ func (s *Store) reject(ctx context.Context, configMap *corev1.ConfigMap, problem
 		}
 	}
 	s.use(current, problem)
-	s.Log.Error("the policy ConfigMap is broken and has no effect", "configmap", s.Name, "inForce", current.Hash(), "error", problem)
+	s.Log.Error("the policy ConfigMap is broken and has no effect", "configmap", s.Name.String(), "inForce", current.Hash(), "error", problem)
 	s.Recorder.Eventf(configMap, nil, corev1.EventTypeWarning, "PolicyInvalid", "LoadPolicy",
 		"has no effect, policy %s stays in force: %s", current.Hash(), truncate(problem.Error()))
 	return nil
@@ -182,7 +182,7 @@ func (s *Store) lastGood(ctx context.Context) (*policy.Policy, error) {
 			return loaded, nil
 		}
 	}
-	s.Log.Warn("there is no last good policy: the built-in policy holds, and only warns", "configmap", s.LastGood, "error", err)
+	s.Log.Warn("there is no last good policy: the built-in policy holds, and only warns", "configmap", s.LastGood.String(), "error", err)
 	return fallback(), nil
 }
 
@@ -195,7 +195,7 @@ func (s *Store) keep(ctx context.Context, text string) {
 		err = s.Client.Update(ctx, &kept)
 	}
 	if err != nil && !apierrors.IsConflict(err) {
-		s.Log.Warn("the last good policy could not be kept", "configmap", s.LastGood, "error", err)
+		s.Log.Warn("the last good policy could not be kept", "configmap", s.LastGood.String(), "error", err)
 	}
 }
 
