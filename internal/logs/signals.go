@@ -29,6 +29,11 @@ const (
 	Volume               // a mount at a log directory
 )
 
+// SignalNames are the sorts of signals, as policies name them.
+var SignalNames = []string{"catalina-out", "daemonize", "gunicorn-logfile", "hidden-links", "host-logs", "jvm-log", "klog-also", "klog-file",
+	"log-directory", "log-file-flag", "mongo-logpath", "mysql-slow-log", "postgres-collector", "redirect", "redis-logfile", "serilog-file",
+	"spring-console-off", "spring-file", "tee", "uwsgi-daemonize", "uwsgi-logto"}
+
 // Signal is a place in a container's spec by which logs go elsewhere than to stdout.
 type Signal struct {
 	Name       string // of its sort, for policies: uwsgi-logto
@@ -113,7 +118,7 @@ func envSignals(c *corev1.Container) []Signal {
 			add(Signal{Name: "spring-file", Confidence: Hint, Path: absolute(file), Instead: "remove " + name + ": Spring Boot logs to the console by itself"})
 		default:
 			for _, s := range javaSignals(strings.Fields(e.Value)) {
-				s.Field, s.Seen = fmt.Sprintf(".env[name=%q]", name), name+" holds "+s.Seen
+				s.Field, s.Seen = fmt.Sprintf(".env[name=%q]", name), s.Seen+" in "+name
 				signals = append(signals, s)
 			}
 		}

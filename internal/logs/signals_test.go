@@ -1,6 +1,9 @@
 package logs_test
 
 import (
+	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/logs"
+	"twelvefold.dev/internal/review/reviewtest"
 )
 
 // What the spec says of files is found with its path; the rules' fixtures say what counts as a signal.
@@ -107,6 +111,31 @@ func TestStreamed(t *testing.T) {
 	}
 }
 
+// The rules' fixtures hold every signal, and policies may name each of them.
+func TestSignalNames(t *testing.T) {
+	found := map[string]bool{}
+	for _, file := range reviewtest.Files(t, "../policy/rules/testdata/log-*/*/*.yaml") {
+		for _, input := range reviewtest.Load(t, file) {
+			template, ok, err := input.Object.Template()
+			if err != nil || !ok {
+				continue
+			}
+			var pod corev1.Pod
+			if err := json.Unmarshal(template.JSON, &pod); err != nil {
+				t.Fatal(err)
+			}
+			for i := range pod.Spec.Containers {
+				for _, s := range logs.Signals(&pod, &pod.Spec.Containers[i]) {
+					found[s.Name] = true
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(logs.SignalNames, slices.Sorted(maps.Keys(found))); diff != "" {
+		t.Errorf("(-listed +found):\n%s", diff)
+	}
+}
+
 func FuzzSignals(f *testing.F) {
 	for _, s := range []string{"a > /l.log", "exec tee -a /logs/x", "-Xlog:gc*:file=", "--logfile", "{ a; } &>> $X/b.log", "--daemonize="} {
 		f.Add(s)
@@ -116,7 +145,7 @@ func FuzzSignals(f *testing.F) {
 			Env:          []corev1.EnvVar{{Name: text, Value: text}, {Name: "JAVA_OPTS", Value: text}, {Name: "LOGGING_FILE_PATH", Value: text}},
 			VolumeMounts: []corev1.VolumeMount{{Name: text, MountPath: text}}}
 		for _, s := range logs.Signals(&corev1.Pod{}, &c) {
-			if s.Name == "" || s.Seen == "" || s.Instead == "" || s.Field == "" || s.Confidence == 0 {
+			if s.Name == "" || s.Seen == "" || s.Instead == "" || s.Field == "" || s.Confidence == 0 || !slices.Contains(logs.SignalNames, s.Name) {
 				t.Errorf("incomplete: %+v", s)
 			}
 		}

@@ -97,7 +97,7 @@ func TestReadRefuses(t *testing.T) {
 		"a: {{ .Values.a }}\n":      "helm template",
 		"a: 1\n...\nb: 1\n":         "another follows it without a line ---",
 		"{\"a\": 1}\n{\"b\"\n":      "in.yaml: document at line 2",
-		"kind: List\nitems: [1]\n":   "no Kubernetes object: unexpected number",
+		"kind: List\nitems: [1]\n":  "no Kubernetes object: unexpected number",
 		"{\"a\": 1} b\n":            "in.yaml: document at line 1",
 	} {
 		_, err := manifest.Read(strings.NewReader(text), "in.yaml")

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/logs"
 )
 
 // The words that the areas of a policy accept.
@@ -140,5 +141,8 @@ func (a area) logs(l Logs) {
 	a.oneOf(l.Mode, logModes, "logs", "mode")
 	for _, signal := range slices.Sorted(maps.Keys(l.Signals)) {
 		a.oneOf(l.Signals[signal], logModes, "logs", "signals", signal)
+		if !slices.Contains(logs.SignalNames, signal) {
+			a.fail(a.at("logs", "signals"), "spec.logs.signals: unknown signal %q; one of %s", signal, strings.Join(logs.SignalNames, ", "))
+		}
 	}
 }

@@ -98,6 +98,7 @@ func TestParseRefuses(t *testing.T) {
 		"custom rule without factor":       {document("  customRules:\n  - {id: a, expression: x, message: m}\n"), "line 5: spec.customRules[0]: factor is missing"},
 		"custom rule of a built-in's name": {document("  customRules:\n  - {id: denies, factor: I, expression: x, message: m}\n"), `line 5: spec.customRules[0]: the id "denies" is given twice`},
 		"unknown log mode":                 {document("  logs: {mode: strict}\n"), `line 4: spec.logs.mode: unknown value "strict"; one of off, audit`},
+		"unknown signal":                   {document("  logs: {signals: {redis-log: deny}}\n"), `line 4: spec.logs.signals: unknown signal "redis-log"; one of catalina-out, `},
 		"unknown mode of a signal":         {document("  logs: {signals: {redirect: no-way}}\n"), `line 4: spec.logs.signals.redirect: unknown value "no-way"`},
 		"unknown consumer":                 {document("  metrics: {consumers: [nagios]}\n"), `line 4: spec.metrics.consumers: unknown value "nagios"`},
 		"exporter given twice":             {document("  metrics:\n    exporters:\n    - {name: redis}\n    - {name: redis}\n"), `line 7: spec.metrics.exporters[1]: the name "redis" is given twice`},
