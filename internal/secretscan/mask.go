@@ -41,7 +41,7 @@ func mask(text string) string {
 }
 
 // placeholder is a value that formatting functions and deployment tools fill in, or that was made unreadable.
-var placeholder = regexp.MustCompile(`^(?:\$\w+|%[0-9]*\$?[sv]|\{\w*\}|%\w+%|__\w+__|[xX]{3,}|%\(\w+\)s)$`)
+var placeholder = regexp.MustCompile(`^(?:\$\w+|%[0-9]*\$?[sv]|\{\w*\}|%\w+%|__\w+__|[xX]{3,}|%\(\w+\)s|\[?REDACTED\]?)$`)
 
 // literal says whether a value of a masked text is what it seems: not empty, and nothing of it is filled in later.
 func literal(value string) bool {

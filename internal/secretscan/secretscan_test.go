@@ -59,7 +59,7 @@ func TestTokens(t *testing.T) {
 func TestNothingFound(t *testing.T) {
 	for _, text := range []string{
 		"", "x", "=", ";=;", "a=b", "Password=", "AccountKey=", "AccountKey=;", "AccountKey=${KEY}", "AccountKey=$(KEY)", "AccountKey=$KEY", "AccountKey=<key>", "AccountKey=...",
-		"Password=hunter2", "password=x", "Server=db", "the server = db", "DB_PASSWORD=hunter2 DB_SERVER=db", "spring.password=hunter2;spring.server=db",
+		"Server=db;Password=REDACTED", "Password=hunter2", "password=x", "Server=db", "the server = db", "DB_PASSWORD=hunter2 DB_SERVER=db", "spring.password=hunter2;spring.server=db",
 		"Server=db;Password=@Microsoft.KeyVault(VaultName=v;SecretName=s)", "Server=db;Password=${@Microsoft.KeyVault(VaultName=v;SecretName=s)};Encrypt=True",
 		`{"c":"Server=db;Password=","d":"x"}`, "Server=db;Password='';Encrypt=True", "host=db user=shop password=%s dbname=shop",
 		"?sv=2024&sig=<signature>", "?sig=x", "id=1;secret=x", "--mount=type=secret,id=npm", "endpoint=x accesskey=y",
@@ -92,7 +92,7 @@ func TestFindURL(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "://", "://:@", "a://:@b", "http://a@b", "http://a:@b", "http://a:$(P)@b", "http://a:${P}@b", "http://a:***@b", "http://a:<p>@b", "http://a:{{ .p }}@b",
-		"http://a:$P@b", "http://a:%s@b", "http://h:80/@x", "http://h:8080?x=@y", "oci://localhost:5000/app@sha256:0f", "http://[::1]:80/@x", "ssh://git@h:22/x@y", "https://h/a:b@c"} {
+		"http://a:$P@b", "http://a:%s@b", "http://a:REDACTED@b", "http://a:[REDACTED]@b", "http://h:80/@x", "http://h:8080?x=@y", "oci://localhost:5000/app@sha256:0f", "http://[::1]:80/@x", "ssh://git@h:22/x@y", "https://h/a:b@c"} {
 		if got, ok := secretscan.FindURL(text); ok {
 			t.Errorf("%s: %+v", text, got)
 		}
