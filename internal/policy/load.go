@@ -269,7 +269,11 @@ func copyParams(from, into any) error {
 
 // decodeParams reads a rule's parameters over its defaults, strictly.
 func decodeParams(n *yaml.Node, into any) error {
-	text, err := yaml.Marshal(n)
+	var value any // anchors may stand elsewhere in the document
+	if err := n.Decode(&value); err != nil {
+		return err
+	}
+	text, err := yaml.Marshal(value)
 	if err != nil {
 		return err
 	}

@@ -263,3 +263,12 @@ func FuzzParse(f *testing.F) {
 		p.For("a", nil).Exempt(policy.Finding{}, policy.Workload{}, time.Time{})
 	})
 }
+
+func TestParamsByAnchor(t *testing.T) {
+	p := parse(t, "  rules:\n    with-params: {params: {tags: &tags [main, edge]}}\n  namespaces:\n"+
+		"  - {match: {names: [a]}, rules: {with-params: {params: {tags: *tags}}}}\n")
+	got := p.For("a", nil).Params(testRules()["with-params"]).(params).Tags
+	if diff := cmp.Diff([]string{"main", "edge"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
