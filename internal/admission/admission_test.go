@@ -337,7 +337,7 @@ func FuzzReview(f *testing.F) {
 	f.Add("/validate-policy", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"kind":"ConfigMap"},"object":{"data":{"policy.yaml":"a: b"}}}}`)
 	f.Fuzz(func(t *testing.T, path, body string) {
 		if path != "/mutate" && path != "/validate" && path != "/validate-policy" {
-			t.Skip() // there are no others
+			return // there are no others
 		}
 		s := newServer(t, "")
 		w := s.post(path, body)

@@ -1,0 +1,52 @@
+package integration
+
+import (
+	"encoding/json"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// reinvoked has a later webhook append a container that needs a secret, too.
+func reinvoked(t *testing.T) {
+	ns := optedIn(t)
+	mesh := appendingWebhook(t)
+	mesh.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": ns}}
+	create(t, mesh)
+	deleteAfter(t, mesh)
+	var p *corev1.Pod
+	until(t, "the other webhook is called", func() bool {
+		p = pod(ns, "app:1")
+		p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "DB", Value: reference}}
+		create(t, p)
+		return len(p.Spec.Containers) == 2
+	})
+	checkResolved(t, p, 0)
+	checkResolved(t, p, 1)
+	if len(p.Spec.InitContainers) != 1 {
+		t.Errorf("%d init containers; one fetches for both", len(p.Spec.InitContainers))
+	}
+}
+
+// appendingWebhook serves a webhook whose configuration sorts behind ours.
+func appendingWebhook(t *testing.T) *admissionv1.MutatingWebhookConfiguration {
+	t.Helper()
+	const operations = `[{"op":"add","path":"/spec/containers/-","value":{"name":"mesh","image":"mesh:1","env":[{"name":"DB","value":"` + reference + `"}]}}]`
+	url, ca := serveTLS(t, func(uid string, object []byte) string {
+		var p corev1.Pod
+		if err := json.Unmarshal(object, &p); err != nil || len(p.Spec.Containers) > 1 {
+			return `{"uid":"` + uid + `","allowed":true}`
+		}
+		patch, _ := json.Marshal([]byte(operations)) // bytes always marshal
+		return `{"uid":"` + uid + `","allowed":true,"patchType":"JSONPatch","patch":` + string(patch) + `}`
+	})
+	fail, none := admissionv1.Fail, admissionv1.SideEffectClassNone
+	return &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: unique("zz-mesh")}, Webhooks: []admissionv1.MutatingWebhook{{
+		Name: "append.mesh.test", ClientConfig: admissionv1.WebhookClientConfig{URL: &url, CABundle: ca}, FailurePolicy: &fail, SideEffects: &none,
+		AdmissionReviewVersions: []string{"v1"},
+		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create},
+			Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}},
+	}}}
+}
