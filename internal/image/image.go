@@ -3,6 +3,7 @@ package image
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -26,7 +27,11 @@ func Parse(text string) (Reference, error) {
 	if err != nil {
 		return Reference{}, fmt.Errorf("image %q can't be read: %w", text, err)
 	}
-	return Reference{Registry: tag.RegistryStr(), Repository: tag.RepositoryStr(), Tag: tag.TagStr(), Digest: digest}, nil
+	r := Reference{Registry: tag.RegistryStr(), Repository: tag.RepositoryStr(), Tag: tag.TagStr(), Digest: digest}
+	if slices.Contains(strings.Split(r.Repository, "/"), "") {
+		return Reference{}, fmt.Errorf("image %q can't be read: a part of its name is empty", text)
+	}
+	return r, nil
 }
 
 // Base is the last segment of the repository: redis for docker.io/bitnami/redis:7.

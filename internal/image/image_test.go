@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
 	}
-	for _, text := range []string{"", ":1", "UPPER", "a b", "nginx@sha256:1", "nginx@", "nginx:", strings.Repeat("a", 300)} {
+	for _, text := range []string{"", ":1", "UPPER", "a b", "nginx@sha256:1", "nginx@", "nginx:", "/", "a/", "a//b", strings.Repeat("a", 300)} {
 		if got, err := image.Parse(text); err == nil {
 			t.Errorf("%q was read as %+v", text, got)
 		}
