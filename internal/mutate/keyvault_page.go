@@ -21,7 +21,7 @@ var keyVaultPage = policy.Page{
 		"The policy can bind secrets to pods by keyVault.bindings, and give vaults to namespaces by keyVault.vaults.\n" +
 		"Who reads is said by the service account:\n" +
 		"  kubectl annotate serviceaccount api azure.workload.identity/client-id=<client id> azure.workload.identity/tenant-id=<tenant id>\n" +
-		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. Variables need Kubernetes 1.35 on the API server and all nodes; files do not.",
+		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. Variables need Kubernetes 1.35 on the API server and all nodes; files do not. References are refused where nothing can resolve them: in ephemeral containers, on Windows, and in pods that ask for virtual nodes.",
 	Allowed: "References of other tools are left alone, with a warning. This version does not resolve azure:keyvault:NAME and NAME@azurekeyvault.",
 	Example: `metadata:
   annotations:
