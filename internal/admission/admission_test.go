@@ -244,6 +244,19 @@ func TestReferencesInEphemeralContainersAreRefused(t *testing.T) {
 	}
 }
 
+func TestReferencesThatAreLeftAreRefused(t *testing.T) {
+	s := newServer(t, "")
+	late := `{"metadata":{"name":"late"},"spec":{"containers":[{"name":"a","image":"a:1","env":[{"name":"DB","value":"@Microsoft.KeyVault(VaultName=shop;SecretName=db)"}]}]}}`
+	got := s.ask(t, "/validate", "Pod", late, "")
+	if got.Allowed || got.Result.Details.Causes[0].Field != `spec.containers[name="a"].env[name="DB"].value` {
+		t.Errorf("a pod that would start with a reference as its password is admitted: %+v", got)
+	}
+	changed := strings.Replace(late, "a:1", "a:2", 1)
+	if got := s.ask(t, "/validate", "Pod", changed, `,"operation":"UPDATE","oldObject":`+late); !got.Allowed {
+		t.Errorf("a pod from before cannot be changed: %+v", got.Result)
+	}
+}
+
 func TestUnreadableObjectsAreDeniedWithTheReason(t *testing.T) {
 	s := newServer(t, "")
 	for _, path := range []string{"/mutate", "/validate"} {

@@ -16,11 +16,18 @@ type Status struct {
 	Skipped map[string][]string `json:"skipped,omitempty"`
 }
 
-// ReadStatus reads the annotation. What can't be read counts as absent: it was not written by us.
+// ReadStatus reads the annotation. What can't be read counts as absent: it was not written by us. Somebody else may also
+// have written what can, so it is brought into our order.
 func ReadStatus(text string) Status {
 	var s Status
 	if json.Unmarshal([]byte(text), &s) != nil {
 		return Status{}
+	}
+	for _, sections := range []map[string][]string{s.Done, s.Skipped} {
+		for name, entries := range sections {
+			slices.Sort(entries)
+			sections[name] = slices.Compact(entries)
+		}
 	}
 	return s
 }

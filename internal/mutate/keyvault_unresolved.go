@@ -1,0 +1,47 @@
+package mutate
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/policy"
+)
+
+// Unresolved refuses the references that are left in a pod after mutation, for the text of a reference must not be taken
+// for a secret: those of ephemeral containers, whose pod runs already, and those that came when no mutation followed. The
+// API server calls a mutating webhook once more after others have changed the pod, and not a third time.
+func Unresolved(pod *corev1.Pod, effective *policy.Effective) []policy.Finding {
+	settings := effective.Spec().KeyVault
+	u := unresolved{hosts: keyvault.Hosts{Cloud: settings.Cloud, Suffixes: settings.DNSSuffixes}}
+	const late, lateFix = "this Key Vault reference was added after the last mutation, or to a container that is left alone",
+		"create the pod again, let the webhook that adds it run before Twelvefold, or leave it out"
+	for _, c := range pod.Spec.InitContainers {
+		u.find("initContainers", c.Name, c.Env, late, lateFix)
+	}
+	for _, c := range pod.Spec.Containers {
+		u.find("containers", c.Name, c.Env, late, lateFix)
+	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		u.find("ephemeralContainers", c.Name, c.Env, "Key Vault references are not resolved in ephemeral containers",
+			"leave it out; kubectl exec reaches the containers that have the secret")
+	}
+	return u.findings
+}
+
+type unresolved struct {
+	hosts    keyvault.Hosts
+	findings []policy.Finding
+}
+
+func (u *unresolved) find(list, container string, env []corev1.EnvVar, message, fix string) {
+	for _, e := range env {
+		value := u.hosts.ParseValue(e.Value)
+		if e.ValueFrom != nil || !value.HasReference() && len(value.Wrong) == 0 {
+			continue
+		}
+		u.findings = append(u.findings, policy.Finding{Rule: "keyvault", Factor: "III", Level: policy.Deny, Container: container,
+			Path: fmt.Sprintf("spec.%s[name=%q].env[name=%q].value", list, container, e.Name), Message: message, Fix: fix})
+	}
+}
