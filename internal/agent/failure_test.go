@@ -124,7 +124,7 @@ func TestFailuresAreToldTogether(t *testing.T) {
 	p := newPod(t)
 	p.secret(t, shop, emulator.Secret{Name: "off", Value: marker, Disabled: true})
 	plan := env(in("absent"))
-	plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("off")}, {Path: "g", Secret: in("absent-too")}}
+	plan.Files = []keyvault.FileItem{{Path: "f", Reference: in("off")}, {Path: "g", Reference: in("absent-too")}}
 	p.fetch(t, plan).want(t, agent.ExitMissing, "secret absent in", "secret off in", "secret absent-too in")
 }
 
@@ -133,7 +133,7 @@ func TestIdentityIsBlamedOnce(t *testing.T) {
 	p.serviceAccount(t, "other", "api")
 	var plan keyvault.Plan
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-		plan.Files = append(plan.Files, keyvault.FileItem{Path: name, Secret: in(name)})
+		plan.Files = append(plan.Files, keyvault.FileItem{Path: name, Reference: in(name)})
 	}
 	r := p.fetch(t, plan)
 	r.want(t, agent.ExitDenied, "AADSTS700213")
@@ -155,7 +155,7 @@ func TestUntrustedAuthority(t *testing.T) {
 
 func TestUnknownVault(t *testing.T) {
 	p := newPod(t)
-	s := keyvault.Secret{Vault: "absent.vault.azure.net", Name: "a"}
+	s := keyvault.Reference{Vault: "absent.vault.azure.net", Name: "a"}
 	p.patience = "cannot reach absent.vault.azure.net"
 	p.fetch(t, env(s)).want(t, agent.ExitUnreachable, p.patience)
 }
@@ -192,7 +192,7 @@ func TestGarbledAnswerIsNotQuoted(t *testing.T) {
 
 func TestSovereignCloud(t *testing.T) {
 	p := newPod(t)
-	s := keyvault.Secret{Vault: "shop.vault.azure.cn", Name: "a"}
+	s := keyvault.Reference{Vault: "shop.vault.azure.cn", Name: "a"}
 	p.secret(t, s.Vault, emulator.Secret{Name: s.Name, Value: marker})
 	p.fetch(t, env(s)).want(t, agent.ExitOK)
 	if n := len(p.requests("login.chinacloudapi.cn")); n == 0 {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -55,7 +56,11 @@ func (f *fetch) deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	values, err := client.Fetch(ctx, secretsOf(plan))
+	contents, err := client.Fetch(ctx, referencesOf(plan))
+	if err != nil {
+		return err
+	}
+	values, err := render(referencesOf(plan), contents)
 	if err != nil {
 		return err
 	}
@@ -101,30 +106,51 @@ func firstOf(env func(string) string, names ...string) string {
 	return ""
 }
 
-func secretsOf(p keyvault.Plan) []keyvault.Secret {
-	var out []keyvault.Secret
+func referencesOf(p keyvault.Plan) []keyvault.Reference {
+	var out []keyvault.Reference
 	for _, e := range p.Env {
-		out = append(out, e.Secret)
+		out = append(out, e.Reference)
 	}
 	for _, f := range p.Files {
-		out = append(out, f.Secret)
+		out = append(out, f.Reference)
 	}
 	return out
 }
 
+// values are what references stand for. An optional object that is missing has none.
+type values map[keyvault.Reference][]byte
+
+// render makes the values, or tells of all that can't be made.
+func render(references []keyvault.Reference, contents azure.Contents) (values, error) {
+	out := values{}
+	var errs []error
+	for _, r := range references {
+		content, ok := contents[r.Object()]
+		if !ok {
+			continue
+		}
+		value, err := content.Render(r)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r, err))
+		}
+		out[r] = value
+	}
+	return out, errors.Join(errs...)
+}
+
 // entriesOf lists what goes into the env file. An optional secret that is missing doesn't.
-func entriesOf(p keyvault.Plan, values azure.Values) []envfile.Entry {
+func entriesOf(p keyvault.Plan, values values) []envfile.Entry {
 	var out []envfile.Entry
 	for _, e := range p.Env {
-		if v, ok := values.Get(e.Secret); ok {
-			out = append(out, envfile.Entry{Key: e.Key, EnvName: e.EnvName, Secret: e.Secret.String(), Value: v, Optional: e.Optional})
+		if v, ok := values[e.Reference]; ok {
+			out = append(out, envfile.Entry{Key: e.Key, EnvName: e.EnvName, Secret: e.Reference.String(), Value: string(v), Optional: e.Optional})
 		}
 	}
 	return out
 }
 
 // write puts the files in place, the env file last: nothing starts before that is there.
-func (f *fetch) write(p keyvault.Plan, env []byte, values azure.Values) error {
+func (f *fetch) write(p keyvault.Plan, env []byte, values values) error {
 	if len(p.Files) > 0 {
 		if err := writeFiles(f.filesDir, p.Files, values); err != nil {
 			return fmt.Errorf("%w; check the volume twelvefold-files", err)

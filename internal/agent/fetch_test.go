@@ -20,20 +20,20 @@ func TestFetchDelivers(t *testing.T) {
 	p.secret(t, shop, emulator.Secret{Name: "tls", Value: "-----BEGIN\n" + marker + "'\r\n\x00-----END"})
 	p.secret(t, bank, emulator.Secret{Name: "db-password", Value: marker + "-bank"})
 
-	pinned := keyvault.Secret{Vault: shop, Name: "db-password", Version: old}
-	optional := keyvault.Secret{Vault: shop, Name: "absent", Optional: true}
+	pinned := keyvault.Reference{Vault: shop, Name: "db-password", Version: old}
+	optional := keyvault.Reference{Vault: shop, Name: "absent", Optional: true}
 	plan := keyvault.Plan{
 		Env: []keyvault.EnvItem{
-			{Key: "K0", Secret: in("db-password"), EnvName: "NEW"},
-			{Key: "K1", Secret: pinned, EnvName: "OLD"},
-			{Key: "K2", Secret: optional, EnvName: "ABSENT"},
-			{Key: "K3", Secret: keyvault.Secret{Vault: bank, Name: "db-password"}, EnvName: "BANK"},
-			{Key: "K4", Secret: in("db-password"), EnvName: "AGAIN"},
+			{Key: "K0", Reference: in("db-password"), EnvName: "NEW"},
+			{Key: "K1", Reference: pinned, EnvName: "OLD"},
+			{Key: "K2", Reference: optional, EnvName: "ABSENT"},
+			{Key: "K3", Reference: keyvault.Reference{Vault: bank, Name: "db-password"}, EnvName: "BANK"},
+			{Key: "K4", Reference: in("db-password"), EnvName: "AGAIN"},
 		},
 		Files: []keyvault.FileItem{
-			{Path: "tls.pem", Secret: in("tls")},
-			{Path: "db/password", Secret: in("db-password"), Mode: 0o440},
-			{Path: "absent", Secret: optional},
+			{Path: "tls.pem", Reference: in("tls")},
+			{Path: "db/password", Reference: withMode(in("db-password"), 0o440)},
+			{Path: "absent", Reference: optional},
 		},
 	}
 	want := map[string]string{
@@ -61,7 +61,7 @@ func TestFetchAsksOncePerSecretAndOnceForAToken(t *testing.T) {
 	var plan keyvault.Plan
 	for i, name := range []string{"a", "b", "c", "d", "e", "f", "a", "b"} {
 		p.secret(t, shop, emulator.Secret{Name: name, Value: marker})
-		plan.Env = append(plan.Env, keyvault.EnvItem{Key: "K" + string(rune('0'+i)), Secret: in(name), EnvName: "A"})
+		plan.Env = append(plan.Env, keyvault.EnvItem{Key: "K" + string(rune('0'+i)), Reference: in(name), EnvName: "A"})
 	}
 	p.fetch(t, plan).want(t, agent.ExitOK)
 	if diff := cmp.Diff(map[int]int{401: 1, 200: 6}, p.requests(shop)); diff != "" {
@@ -83,8 +83,8 @@ func TestOptionalSecretThatWentAwayLeavesNoFile(t *testing.T) {
 	if err := os.WriteFile(p.path("files/old"), []byte("of an earlier run"), 0o444); err != nil {
 		t.Fatal(err)
 	}
-	s := keyvault.Secret{Vault: shop, Name: "gone", Optional: true}
-	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "old", Secret: s}}}).want(t, agent.ExitOK)
+	s := keyvault.Reference{Vault: shop, Name: "gone", Optional: true}
+	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "old", Reference: s}}}).want(t, agent.ExitOK)
 	if diff := cmp.Diff(map[string]string{}, p.delivered(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -97,7 +97,7 @@ func TestVolumeOfAnEarlierRun(t *testing.T) {
 	if err := os.WriteFile(p.path("files/.a.new"), []byte("half"), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "a", Secret: in("a")}}}).want(t, agent.ExitOK)
+	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "a", Reference: in("a")}}}).want(t, agent.ExitOK)
 	if diff := cmp.Diff(map[string]string{"files/a": marker}, p.delivered(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -106,7 +106,7 @@ func TestVolumeOfAnEarlierRun(t *testing.T) {
 	if err := os.Symlink(outside, p.path("files/db")); err != nil {
 		t.Fatal(err)
 	}
-	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "db/a", Secret: in("a")}}}).want(t, agent.ExitConfiguration, "twelvefold-files")
+	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "db/a", Reference: in("a")}}}).want(t, agent.ExitConfiguration, "twelvefold-files")
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
 		t.Errorf("written outside: %v, %v", entries, err)
 	}
@@ -117,7 +117,7 @@ func TestOptionalOnlyIfAllUsesAre(t *testing.T) {
 	optional := in("absent")
 	optional.Optional = true
 	plan := env(optional)
-	plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("absent")}}
+	plan.Files = []keyvault.FileItem{{Path: "f", Reference: in("absent")}}
 	p.fetch(t, plan).want(t, agent.ExitMissing, "secret absent in vault shop.vault.azure.net")
 }
 
@@ -140,7 +140,7 @@ func TestUndeliverableValueWritesNothing(t *testing.T) {
 			p.secret(t, shop, emulator.Secret{Name: "good", Value: marker})
 			p.secret(t, shop, emulator.Secret{Name: "bad", Value: value})
 			plan := env(in("bad"))
-			plan.Files = []keyvault.FileItem{{Path: "f", Secret: in("good")}}
+			plan.Files = []keyvault.FileItem{{Path: "f", Reference: in("good")}}
 			p.fetch(t, plan).want(t, agent.ExitUndeliverable, "secret bad in vault shop.vault.azure.net", "DB_PASSWORD", "file.twelvefold.dev/")
 			if diff := cmp.Diff(map[string]string{}, p.delivered(t)); diff != "" {
 				t.Errorf("something was written (-want +got):\n%s", diff)
@@ -159,10 +159,10 @@ func TestBadConfiguration(t *testing.T) {
 		"no plan":          {func(p *pod) { p.env[keyvault.PlanEnv] = "" }, "TWELVEFOLD_PLAN"},
 		"plan of tomorrow": {func(p *pod) { p.env[keyvault.PlanEnv] = `{"rotate": true}` }, "rotate"},
 		"path that climbs": {func(p *pod) {
-			p.env[keyvault.PlanEnv] = `{"files":[{"path":"../x","vault":"` + shop + `","secret":"a"}]}`
+			p.env[keyvault.PlanEnv] = `{"files":[{"path":"../x","vault":"` + shop + `","object":"a"}]}`
 		}, `"../x"`},
 		"secret that climbs": {func(p *pod) {
-			p.env[keyvault.PlanEnv] = `{"files":[{"path":"x","vault":"` + shop + `","secret":"../a"}]}`
+			p.env[keyvault.PlanEnv] = `{"files":[{"path":"x","vault":"` + shop + `","object":"../a"}]}`
 		}, `"../a"`},
 		"no client id":    {func(p *pod) { p.env["AZURE_CLIENT_ID"] = "" }, "azure.workload.identity/client-id"},
 		"no tenant":       {func(p *pod) { p.env["AZURE_TENANT_ID"] = "" }, "azure.workload.identity/tenant-id"},
@@ -174,7 +174,7 @@ func TestBadConfiguration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := *good
 			p.args = append([]string(nil), good.args...)
-			p.env = map[string]string{keyvault.PlanEnv: `{"env":[{"key":"K0","name":"A","vault":"` + shop + `","secret":"a"}]}`}
+			p.env = map[string]string{keyvault.PlanEnv: `{"env":[{"key":"K0","name":"A","vault":"` + shop + `","object":"a"}]}`}
 			for k, v := range good.env {
 				if k != keyvault.PlanEnv {
 					p.env[k] = v
@@ -191,7 +191,7 @@ func TestTerminationMessageIsCut(t *testing.T) {
 	var plan keyvault.Plan
 	for range 60 {
 		name := strings.Repeat("x", 50) + "-" + string(rune('A'+len(plan.Files)%26)) + string(rune('A'+len(plan.Files)/26))
-		plan.Files = append(plan.Files, keyvault.FileItem{Path: name, Secret: in(name)})
+		plan.Files = append(plan.Files, keyvault.FileItem{Path: name, Reference: in(name)})
 	}
 	r := p.fetch(t, plan)
 	r.want(t, agent.ExitMissing, "more in the log")
@@ -201,4 +201,9 @@ func TestTerminationMessageIsCut(t *testing.T) {
 	if n := strings.Count(r.log, "SecretNotFound"); n != 60 {
 		t.Errorf("the log tells of %d secrets, want 60", n)
 	}
+}
+
+func withMode(r keyvault.Reference, mode int32) keyvault.Reference {
+	r.Mode = mode
+	return r
 }

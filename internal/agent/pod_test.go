@@ -203,9 +203,9 @@ func (p *pod) requests(host string) map[int]int {
 }
 
 // in names a secret of the vault shop.
-func in(name string) keyvault.Secret { return keyvault.Secret{Vault: shop, Name: name} }
+func in(name string) keyvault.Reference { return keyvault.Reference{Vault: shop, Name: name} }
 
 // env is a plan for one env var.
-func env(s keyvault.Secret) keyvault.Plan {
-	return keyvault.Plan{Env: []keyvault.EnvItem{{Key: "K0", Secret: s, EnvName: "DB_PASSWORD"}}}
+func env(s keyvault.Reference) keyvault.Plan {
+	return keyvault.Plan{Env: []keyvault.EnvItem{{Key: "K0", Reference: s, EnvName: "DB_PASSWORD"}}}
 }

@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"twelvefold.dev/internal/keyvault"
-	"twelvefold.dev/internal/keyvault/azure"
 )
 
 const (
@@ -28,14 +27,14 @@ func writeEnvFile(name string, content []byte) error {
 }
 
 // writeFiles writes the planned files below dir. Of an optional secret that is missing, the file of an earlier run goes.
-func writeFiles(dir string, items []keyvault.FileItem, values azure.Values) error {
+func writeFiles(dir string, items []keyvault.FileItem, values values) error {
 	root, err := os.OpenRoot(dir) // nothing that another container linked here leads outside
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	for _, item := range items {
-		value, ok := values.Get(item.Secret)
+		value, ok := values[item.Reference]
 		if !ok {
 			if err := root.Remove(item.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -46,7 +45,7 @@ func writeFiles(dir string, items []keyvault.FileItem, values azure.Values) erro
 		if mode == 0 {
 			mode = fileMode
 		}
-		if err := install(root, item.Path, []byte(value), mode); err != nil {
+		if err := install(root, item.Path, value, mode); err != nil {
 			return err
 		}
 	}

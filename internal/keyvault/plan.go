@@ -14,30 +14,23 @@ const PlanEnv = "TWELVEFOLD_PLAN"
 type Plan struct {
 	Env   []EnvItem  `json:"env,omitempty"`
 	Files []FileItem `json:"files,omitempty"`
-}
-
-// Secret names one secret, at one version or the newest, in one vault.
-type Secret struct {
-	Vault    string `json:"vault"`             // the vault's whole host: shop.vault.azure.net
-	Name     string `json:"secret"`            //
-	Version  string `json:"version,omitempty"` // 32 hex digits; empty is the newest
-	Optional bool   `json:"optional,omitempty"`
+	Exec  bool       `json:"exec,omitempty"` // the env file is for the agent's exec and not for the kubelet
 }
 
 // EnvItem is a value of the env file.
 type EnvItem struct {
 	Key string `json:"key"` // the generated name in the env file: K0, K1, …
-	Secret
-	// Name is the longest environment variable that takes the value: its length counts against the limit of execve.
+	Reference
+	// EnvName is the longest environment variable that takes the value: its length counts against the limit of execve.
 	// It also stands in messages.
 	EnvName string `json:"name"`
 }
 
-// FileItem is a file below the files directory.
+// FileItem is a file.
 type FileItem struct {
-	Path string `json:"path"` // relative, no "..", cleaned
-	Secret
-	Mode int32 `json:"mode,omitempty"` // permission bits; 0 means 0444: readers run as another user
+	Volume string `json:"volume,omitempty"` // the pod's volume that it belongs to; empty is the directory of our own files
+	Path   string `json:"path"`             // below the volume: relative, no "..", cleaned
+	Reference
 }
 
 // ParsePlan decodes a plan, refusing unknown fields: they would be instructions that this version cannot follow.

@@ -11,10 +11,10 @@ import (
 )
 
 func validPlan() keyvault.Plan {
-	s := keyvault.Secret{Vault: "shop.vault.azure.net", Name: "db-password"}
+	s := keyvault.Reference{Vault: "shop.vault.azure.net", Name: "db-password"}
 	return keyvault.Plan{
-		Env:   []keyvault.EnvItem{{Key: "K0", Secret: s, EnvName: "DB_PASSWORD"}},
-		Files: []keyvault.FileItem{{Path: "tls/tls.pem", Secret: s, Mode: 0o440}},
+		Env:   []keyvault.EnvItem{{Key: "K0", Reference: s, EnvName: "DB_PASSWORD"}},
+		Files: []keyvault.FileItem{{Path: "tls/tls.pem", Reference: s}},
 	}
 }
 
@@ -41,8 +41,8 @@ func TestPlanValidate(t *testing.T) {
 		"vault with user":     {env(func(e *keyvault.EnvItem) { e.Vault = "shop.vault.azure.net@evil.example" }), "vault"},
 		"vault with port":     {env(func(e *keyvault.EnvItem) { e.Vault = "shop.vault.azure.net:8443" }), "vault"},
 		"two hyphens":         {env(func(e *keyvault.EnvItem) { e.Vault = "sh--op.vault.azure.net" }), "vault"},
-		"secret climbs":       {env(func(e *keyvault.EnvItem) { e.Secret.Name = "../keys/a" }), `secret "../keys/a"`},
-		"secret with query":   {env(func(e *keyvault.EnvItem) { e.Secret.Name = "a?b" }), "secret"},
+		"secret climbs":       {env(func(e *keyvault.EnvItem) { e.Reference.Name = "../keys/a" }), `name "../keys/a"`},
+		"secret with query":   {env(func(e *keyvault.EnvItem) { e.Reference.Name = "a?b" }), "name"},
 		"version":             {env(func(e *keyvault.EnvItem) { e.Version = "latest" }), `version "latest"`},
 		"file climbs":         {file(func(f *keyvault.FileItem) { f.Path = "../env" }), "files[0]: path"},
 		"file climbs inside":  {file(func(f *keyvault.FileItem) { f.Path = "a/../../env" }), "files[0]: path"},
@@ -77,24 +77,24 @@ func FuzzPlan(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(good))
-	f.Add(`{"files":[{"path":"a/../../b","vault":"v.vault.azure.net","secret":"a"}]}`)
-	f.Add(`{"env":[{"key":"K0","name":"A","vault":"shop.vault.azure.net:1","secret":"a/b?c#d"}]}`)
+	f.Add(`{"files":[{"path":"a/../../b","vault":"v.vault.azure.net","object":"a"}]}`)
+	f.Add(`{"env":[{"key":"K0","name":"A","vault":"shop.vault.azure.net:1","object":"a/b?c#d"}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := keyvault.ParsePlan(text)
 		if err != nil || p.Validate() != nil {
 			return
 		}
-		check := func(s keyvault.Secret) {
+		check := func(s keyvault.Reference) {
 			if u, err := url.Parse("https://" + s.Vault + "/secrets/" + s.Name + "/" + s.Version); err != nil ||
 				u.Hostname() != s.Vault || u.Host != s.Vault || u.User != nil || u.Path != "/secrets/"+s.Name+"/"+s.Version {
 				t.Errorf("%v changes the URL", s)
 			}
 		}
 		for _, e := range p.Env {
-			check(e.Secret)
+			check(e.Reference)
 		}
 		for _, f := range p.Files {
-			check(f.Secret)
+			check(f.Reference)
 			if !filepath.IsLocal(f.Path) {
 				t.Errorf("%q leaves its directory", f.Path)
 			}

@@ -14,6 +14,7 @@ var (
 	planKey     = regexp.MustCompile(`^K[0-9]{1,5}$`)
 	planVault   = regexp.MustCompile(`^[a-z](-?[a-z0-9]){2,23}(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$`)
 	planSecret  = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
+	planVolume  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	planVersion = regexp.MustCompile(`^([0-9a-f]{32})?$`)
 )
 
@@ -39,7 +40,7 @@ func (p Plan) Validate() error {
 		if e.EnvName == "" || strings.ContainsAny(e.EnvName, "=\x00") {
 			bad(place, "%q is no name of an environment variable", e.EnvName)
 		}
-		e.Secret.validate(place, bad)
+		e.Reference.validate(place, bad)
 	}
 	clear(seen)
 	for i, f := range p.Files {
@@ -47,27 +48,29 @@ func (p Plan) Validate() error {
 		switch {
 		case !localPath(f.Path):
 			bad(place, "path %q is not a clean relative path", f.Path)
-		case seen[f.Path]:
+		case f.Volume != "" && !planVolume.MatchString(f.Volume):
+			bad(place, "volume %q is no name of a volume", f.Volume)
+		case seen[f.Volume+"/"+f.Path]:
 			bad(place, "path %q is there twice", f.Path)
 		}
-		seen[f.Path] = true
-		if f.Mode&^0o777 != 0 {
-			bad(place, "mode %#o has more than permission bits", f.Mode)
-		}
-		f.Secret.validate(place, bad)
+		seen[f.Volume+"/"+f.Path] = true
+		f.Reference.validate(place, bad)
 	}
 	return errors.Join(errs...)
 }
 
-func (s Secret) validate(place string, bad func(place, format string, args ...any)) {
-	if !planVault.MatchString(s.Vault) {
-		bad(place, "vault %q is no host of a vault", s.Vault)
+func (r Reference) validate(place string, bad func(place, format string, args ...any)) {
+	if !planVault.MatchString(r.Vault) {
+		bad(place, "vault %q is no host of a vault", r.Vault)
 	}
-	if !planSecret.MatchString(s.Name) {
-		bad(place, "secret %q is no name of a secret: letters, digits and hyphens, at most 127", s.Name)
+	if !planSecret.MatchString(r.Name) {
+		bad(place, "name %q is none of an object: letters, digits and hyphens, at most 127", r.Name)
 	}
-	if !planVersion.MatchString(s.Version) {
-		bad(place, "version %q is not 32 hex digits", s.Version)
+	if !planVersion.MatchString(r.Version) {
+		bad(place, "version %q is not 32 hex digits", r.Version)
+	}
+	if problem := r.renderingProblem(); problem != "" {
+		bad(place, "%s", problem)
 	}
 }
 
@@ -76,10 +79,37 @@ func localPath(p string) bool {
 	return p != "." && !strings.ContainsRune(p, 0) && !path.IsAbs(p) && path.Clean(p) == p && p != ".." && !strings.HasPrefix(p, "../")
 }
 
-// String names the secret for messages.
-func (s Secret) String() string {
-	if s.Version != "" {
-		return fmt.Sprintf("secret %s (version %s) in vault %s", s.Name, s.Version, s.Vault)
+// renderingProblem tells what is wrong with how a reference's object is to be written, or returns "".
+func (r Reference) renderingProblem() string {
+	switch {
+	case r.Type != SecretType && r.Type != CertificateType && r.Type != KeyType:
+		return fmt.Sprintf("type %q is none of secret, cert, key", r.Type)
+	case r.Encoding != UTF8 && r.Encoding != Hex && r.Encoding != Base64:
+		return fmt.Sprintf("encoding %q is none of utf-8, hex, base64", r.Encoding)
+	case r.Encoding != UTF8 && r.Type != SecretType:
+		return "only a secret has an encoding"
+	case r.Field != "" && r.Type != SecretType:
+		return "only a secret has fields"
+	case r.Mode&^0o777 != 0:
+		return fmt.Sprintf("mode %#o has more than permission bits", r.Mode)
 	}
-	return fmt.Sprintf("secret %s in vault %s", s.Name, s.Vault)
+	switch r.Format {
+	case PEM:
+	case PFX:
+		if r.Type == SecretType {
+			return ""
+		}
+		return "only the secret of a certificate can be written as pfx"
+	case DER:
+		if r.Type != CertificateType {
+			return "only a certificate can be written as der"
+		}
+	case Modulus:
+		if r.Type != KeyType {
+			return "only a key can be written as its modulus"
+		}
+	default:
+		return fmt.Sprintf("format %q is none of pem, pfx, der, modulus", r.Format)
+	}
+	return ""
 }

@@ -55,7 +55,7 @@ func (h Hosts) suffixes() []string {
 }
 
 // secret checks the names and puts them together.
-func (h Hosts) secret(vault, name, version string) (Secret, error) {
+func (h Hosts) secret(vault, name, version string) (Reference, error) {
 	host, err := h.Host(vault)
 	version = strings.ToLower(version)
 	wrong := func(text string) {
@@ -71,9 +71,9 @@ func (h Hosts) secret(vault, name, version string) (Secret, error) {
 		wrong("the version must be 32 hex digits")
 	}
 	if err != nil {
-		return Secret{}, err
+		return Reference{}, err
 	}
-	return Secret{Vault: host, Name: name, Version: version}, nil
+	return Reference{Vault: host, Name: name, Version: version}, nil
 }
 
 // offender points at the first character that does not belong into a name. It shows nothing else of the text, which may
@@ -89,35 +89,35 @@ func offender(name string) string {
 
 // Parse reads a reference as annotations and policies hold it: NAME[/VERSION] in the default vault, the URL of a secret,
 // or App Service's syntax; the first two may end in ?optional. Errors show nothing of the text.
-func (h Hosts) Parse(text, defaultVault string) (Secret, error) {
+func (h Hosts) Parse(text, defaultVault string) (Reference, error) {
 	text = strings.TrimSpace(text)
 	if hasMarker(text) {
 		return h.parseMarked(text)
 	}
 	text, query, hasQuery := strings.Cut(text, "?")
 	if hasQuery && !strings.EqualFold(query, "optional") {
-		return Secret{}, errors.New("after ? only optional may stand")
+		return Reference{}, errors.New("after ? only optional may stand")
 	}
 	parse := h.parseURL
 	if !hasScheme(text) {
-		parse = func(text string) (Secret, error) { return h.parseName(text, defaultVault) }
+		parse = func(text string) (Reference, error) { return h.parseName(text, defaultVault) }
 	}
 	secret, err := parse(text)
 	if err != nil {
-		return Secret{}, err
+		return Reference{}, err
 	}
 	secret.Optional = hasQuery
 	return secret, nil
 }
 
 // parseName reads NAME[/VERSION].
-func (h Hosts) parseName(text, vault string) (Secret, error) {
+func (h Hosts) parseName(text, vault string) (Reference, error) {
 	name, version, versioned := strings.Cut(text, "/")
 	switch {
 	case versioned && version == "":
-		return Secret{}, errors.New("a version must follow the slash")
+		return Reference{}, errors.New("a version must follow the slash")
 	case vault == "":
-		return Secret{}, errors.New("it names no vault, and there is no default one")
+		return Reference{}, errors.New("it names no vault, and there is no default one")
 	}
 	return h.secret(vault, name, version)
 }
@@ -127,32 +127,32 @@ func hasScheme(text string) bool {
 }
 
 // parseURL reads https://HOST/secrets/NAME[/VERSION][/].
-func (h Hosts) parseURL(text string) (Secret, error) {
+func (h Hosts) parseURL(text string) (Reference, error) {
 	if !hasScheme(text) {
-		return Secret{}, errors.New("the secret's URL must begin with https://")
+		return Reference{}, errors.New("the secret's URL must begin with https://")
 	}
 	parts := strings.Split(strings.TrimSuffix(text[len("https://"):], "/"), "/")
 	if len(parts) < 3 || len(parts) > 4 || !strings.EqualFold(parts[1], "secrets") || !strings.Contains(parts[0], ".") {
-		return Secret{}, errors.New("the secret's URL must be https://HOST/secrets/NAME[/VERSION]")
+		return Reference{}, errors.New("the secret's URL must be https://HOST/secrets/NAME[/VERSION]")
 	}
 	return h.secret(parts[0], parts[2], strings.Join(parts[3:], ""))
 }
 
 // parseMarked reads @Microsoft.KeyVault(key=value;…).
-func (h Hosts) parseMarked(text string) (Secret, error) {
+func (h Hosts) parseMarked(text string) (Reference, error) {
 	body, closed := strings.CutSuffix(text[len(marker):], ")")
 	if !closed || strings.Contains(body, ")") {
-		return Secret{}, errors.New("the reference must end with its )")
+		return Reference{}, errors.New("the reference must end with its )")
 	}
 	fields, err := fieldsOf(body)
 	if err != nil {
-		return Secret{}, err
+		return Reference{}, err
 	}
 	uri, hasURI := fields["secreturi"]
 	vault, hasVault := fields["vaultname"]
 	name, hasName := fields["secretname"]
 	version, hasVersion := fields["secretversion"]
-	var secret Secret
+	var secret Reference
 	switch {
 	case hasURI && (hasVault || hasName || hasVersion):
 		err = errors.New("SecretUri excludes VaultName, SecretName and SecretVersion")
@@ -164,11 +164,11 @@ func (h Hosts) parseMarked(text string) (Secret, error) {
 		err = errors.New("SecretUri, or VaultName and SecretName, must be given")
 	}
 	if err != nil {
-		return Secret{}, err
+		return Reference{}, err
 	}
 	optional, set := fields["optional"]
 	if set && !strings.EqualFold(optional, "true") && !strings.EqualFold(optional, "false") {
-		return Secret{}, errors.New("its Optional must be true or false")
+		return Reference{}, errors.New("its Optional must be true or false")
 	}
 	secret.Optional = strings.EqualFold(optional, "true")
 	return secret, nil

@@ -44,10 +44,10 @@ func TestHost(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	secret := keyvault.Secret{Vault: "shop.vault.azure.net", Name: "db-password"}
+	secret := keyvault.Reference{Vault: "shop.vault.azure.net", Name: "db-password"}
 	pinned, optional := secret, secret
 	pinned.Version, optional.Optional = version, true
-	for text, want := range map[string]keyvault.Secret{
+	for text, want := range map[string]keyvault.Reference{
 		"db-password":                                                                                      secret,
 		" db-password?Optional ":                                                                           optional,
 		"db-password/" + strings.ToUpper(version):                                                          pinned,
@@ -121,7 +121,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plan := keyvault.Plan{Env: []keyvault.EnvItem{{Key: "K0", EnvName: "A", Secret: secret}}}
+		plan := keyvault.Plan{Env: []keyvault.EnvItem{{Key: "K0", EnvName: "A", Reference: secret}}}
 		if err := plan.Validate(); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}

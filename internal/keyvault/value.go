@@ -17,11 +17,11 @@ type Value struct {
 // Part is literal text or, with a secret, a reference.
 type Part struct {
 	Text   string
-	Secret *Secret
+	Secret *Reference
 }
 
 // Whole is the secret whose value is all of the variable's value, or nil.
-func (v Value) Whole() *Secret {
+func (v Value) Whole() *Reference {
 	if len(v.Parts) == 1 {
 		return v.Parts[0].Secret
 	}
@@ -95,7 +95,7 @@ func (s *scanner) wrong(err error) {
 
 // token reads one step of the kubelet's expansion (k8s.io/kubernetes/third_party/forked/golang/expansion): its length, and
 // the reference that it is.
-func (s *scanner) token(rest string, closes bool) (size int, found *Secret) {
+func (s *scanner) token(rest string, closes bool) (size int, found *Reference) {
 	switch {
 	case strings.HasPrefix(rest, "$$"):
 		if inBraces(rest[2:]) {
@@ -128,7 +128,7 @@ func inBraces(rest string) bool {
 }
 
 // braced reads ${@Microsoft.KeyVault(…)}.
-func (s *scanner) braced(rest string) (size int, found *Secret) {
+func (s *scanner) braced(rest string) (size int, found *Reference) {
 	start := strings.IndexByte(rest, '@')
 	end := strings.IndexByte(rest[:min(len(rest), start+maxReference)], ')')
 	after := ""

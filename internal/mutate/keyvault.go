@@ -55,10 +55,11 @@ type envValue struct {
 	value     keyvault.Value
 }
 
-// injected is a variable or file from an annotation or a binding.
+// injected is a variable or file that is asked for beside the env values of containers.
 type injected struct {
 	name   string
-	secret keyvault.Secret
+	volume string // of a file: the pod's volume that it belongs to; empty is the directory of our own files
+	secret keyvault.Reference
 	from   string // the field that asks for it
 }
 
@@ -224,7 +225,7 @@ func (k *keyVault) readBindings() {
 }
 
 // inject notes a variable or file that all targets get.
-func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Secret, err error, from, fix string) {
+func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Reference, err error, from, fix string) {
 	list, valid, what := &k.files, keyvault.ValidPath(name), "path of a file"
 	if isEnv {
 		list, valid, what = &k.env, envName.MatchString(name), "name of an environment variable"
@@ -246,7 +247,7 @@ func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Secret, err e
 			return
 		}
 	}
-	*list = append(*list, injected{name, secret, from})
+	*list = append(*list, injected{name: name, secret: secret, from: from})
 }
 
 // envName is what the API server takes as the name of a variable, whatever its version.

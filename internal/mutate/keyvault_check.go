@@ -51,7 +51,7 @@ func (k *keyVault) checkClashes() {
 	}
 	for _, in := range k.files {
 		for _, f := range k.plan.Files {
-			if f.Path == in.name && f.Secret != in.secret {
+			if f.Path == in.name && f.Reference != in.secret {
 				k.refuseInjection(in.from, fmt.Sprintf("%s brings %s from another secret already", k.fetchPath(), in.name), "remove one of the two")
 			}
 		}
@@ -60,9 +60,9 @@ func (k *keyVault) checkClashes() {
 
 // checkHelpers refuses variables of the user's that have the names of our helpers.
 func (k *keyVault) checkHelpers(plan keyvault.Plan) {
-	keys := map[keyvault.Secret]string{}
+	keys := map[keyvault.Reference]string{}
 	for _, e := range plan.Env {
-		keys[e.Secret] = e.Key
+		keys[e.Reference] = e.Key
 	}
 	for _, v := range k.values {
 		for _, p := range v.value.Parts {
@@ -87,7 +87,7 @@ func findEnv(c *podpatch.Container, name string) int {
 }
 
 // resolvesTo says whether an env entry is a reference to the secret, or was one.
-func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Secret) bool {
+func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Reference) bool {
 	e := c.Get().Env[i]
 	if e.ValueFrom != nil {
 		key, planned := k.keyOf(secret)

@@ -94,7 +94,7 @@ func (k *keyVault) resolve(c *podpatch.Container) {
 // helperPrefix begins the names of variables that hold a secret for use inside of a longer value.
 const helperPrefix = "TWELVEFOLD_"
 
-func (k *keyVault) source(secret keyvault.Secret) *corev1.EnvVarSource {
+func (k *keyVault) source(secret keyvault.Reference) *corev1.EnvVarSource {
 	key, _ := k.keyOf(secret)
 	ref := &corev1.FileKeySelector{VolumeName: envVolume, Path: "env", Key: key}
 	if secret.Optional {

@@ -62,9 +62,9 @@ func (k *keyVault) readPlan() {
 }
 
 // keyOf is the key of a secret in the env file.
-func (k *keyVault) keyOf(secret keyvault.Secret) (string, bool) {
+func (k *keyVault) keyOf(secret keyvault.Reference) (string, bool) {
 	for _, e := range k.plan.Env {
-		if e.Secret == secret {
+		if e.Reference == secret {
 			return e.Key, true
 		}
 	}
@@ -87,10 +87,10 @@ func (k *keyVault) wantedEnv() []injected {
 // extended is the plan with all that is wanted. Keys that are there stay: containers refer to them.
 func (k *keyVault) extended() keyvault.Plan {
 	plan := keyvault.Plan{Env: slices.Clone(k.plan.Env), Files: slices.Clone(k.plan.Files)}
-	known := map[keyvault.Secret]int{}
+	known := map[keyvault.Reference]int{}
 	next := 0
 	for i, e := range plan.Env {
-		known[e.Secret] = i
+		known[e.Reference] = i
 		if n, err := strconv.Atoi(strings.TrimPrefix(e.Key, "K")); err == nil {
 			next = max(next, n+1)
 		}
@@ -99,14 +99,14 @@ func (k *keyVault) extended() keyvault.Plan {
 		i, found := known[in.secret]
 		if !found {
 			known[in.secret] = len(plan.Env)
-			plan.Env = append(plan.Env, keyvault.EnvItem{Key: fmt.Sprintf("K%d", next), Secret: in.secret, EnvName: in.name})
+			plan.Env = append(plan.Env, keyvault.EnvItem{Key: fmt.Sprintf("K%d", next), Reference: in.secret, EnvName: in.name})
 			next++
 		} else if len(in.name) > len(plan.Env[i].EnvName) {
 			plan.Env[i].EnvName = in.name
 		}
 	}
 	for _, in := range k.missingFiles() {
-		plan.Files = append(plan.Files, keyvault.FileItem{Path: in.name, Secret: in.secret})
+		plan.Files = append(plan.Files, keyvault.FileItem{Path: in.name, Reference: in.secret})
 	}
 	return plan
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"twelvefold.dev/internal/keyvault"
 )
 
 // Facts are what mutators and rules may know besides the pod and the policy. They are gathered before, so that
@@ -21,7 +23,44 @@ type Facts struct {
 	AgentImage      string   // the image of injected agent containers
 	// ServiceAccount holds the annotations of the pod's service account.
 	ServiceAccount map[string]string
+
+	Lookup
 }
+
+// Lookup answers what a mutator asks about things that the pod refers to, from caches. A nil function knows nothing.
+type Lookup struct {
+	// Object finds an object of the pod's namespace by its kind, as JSON: a ConfigMap that is labelled [KeyVaultLabel],
+	// a SecretProviderClass, an AzureKeyVaultSecret. nil: nobody knows it.
+	Object func(kind, name string) []byte
+	// Entrypoint is what an image starts: its ENTRYPOINT and CMD.
+	Entrypoint func(image string) (entrypoint, cmd []string, err error)
+	// Secret is what is known of an object of a vault without its value.
+	Secret func(keyvault.Object) Metadata
+}
+
+// KeyVaultLabel marks the ConfigMaps whose references to Key Vault are resolved, by the value true.
+const KeyVaultLabel = "twelvefold.dev/keyvault"
+
+// Metadata is what Key Vault tells of an object to those who may not read its value.
+type Metadata struct {
+	State   MetadataState
+	Enabled bool
+	// NotBefore and Expires bound the time in which it is valid; zero is no bound.
+	NotBefore, Expires time.Time
+	Nearest            string // where it is missing: the existing name that is most like it, or empty
+	Problem            string // where it is unknown: why, in a few words
+}
+
+// MetadataState is how much is known.
+type MetadataState int
+
+// The states. Unverified is that of everything where nobody verifies.
+const (
+	Unverified MetadataState = iota
+	Unknown                  // the vault can't be asked, or has not answered yet
+	Missing
+	Exists
+)
 
 // Workload is the owner of a pod: Deployment/shop, or the kind and name of the template's object.
 type Workload struct {

@@ -10,11 +10,13 @@ import (
 )
 
 // Offline prepares the objects of some manifests for review. What a cluster would know comes from the manifests too:
-// the labels of a Namespace among them, the annotations of a ServiceAccount. defaults hold for all else; its Namespace
-// is that of objects that name none.
+// the labels of a Namespace among them, the annotations of a ServiceAccount, what else pods refer to. defaults hold for
+// all else; its Namespace is that of objects that name none.
 func Offline(objects []manifest.Object, effective *policy.Policy, defaults policy.Facts) []Input {
 	namespaces := map[string]map[string]string{}
 	accounts := map[string]map[string]string{}
+	type key struct{ kind, namespace, name string }
+	all := map[key][]byte{}
 	for _, o := range objects {
 		var meta struct {
 			Metadata struct {
@@ -23,6 +25,9 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		}
 		if json.Unmarshal(o.JSON, &meta) != nil {
 			continue
+		}
+		if o.Kind != "ConfigMap" || meta.Metadata.Labels[policy.KeyVaultLabel] == "true" { // of others the webhook does not know
+			all[key{o.Kind, cmp.Or(o.Namespace, defaults.Namespace), o.Name}] = o.JSON
 		}
 		switch {
 		case o.APIVersion == "v1" && o.Kind == "Namespace":
@@ -41,6 +46,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		if labels, ok := namespaces[facts.Namespace]; ok {
 			facts.NamespaceLabels = labels
 		}
+		facts.Object = func(kind, name string) []byte { return all[key{kind, facts.Namespace, name}] }
 		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) map[string]string {
 			return accounts[facts.Namespace+"/"+name]
 		}})

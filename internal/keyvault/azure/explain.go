@@ -21,7 +21,7 @@ import (
 )
 
 // explain turns an SDK's error into a failure.
-func (c *Client) explain(s keyvault.Secret, err error, a *attempt) *Failure {
+func (c *Client) explain(s keyvault.Reference, err error, a *attempt) *Failure {
 	var (
 		known  *Failure
 		vault  *azcore.ResponseError
@@ -46,7 +46,7 @@ func (c *Client) explain(s keyvault.Secret, err error, a *attempt) *Failure {
 
 // vaultRefusal explains an answer of Key Vault by its status and its inner code.
 // https://learn.microsoft.com/azure/key-vault/general/rest-error-codes
-func (c *Client) vaultRefusal(s keyvault.Secret, err *azcore.ResponseError) *Failure {
+func (c *Client) vaultRefusal(s keyvault.Reference, err *azcore.ResponseError) *Failure {
 	inner := innerCode(err.RawResponse)
 	said := strings.TrimSpace(fmt.Sprintf("Azure answers %d %s", err.StatusCode, cmp.Or(inner, err.ErrorCode)))
 	f := &Failure{Subject: s.String()}
@@ -116,7 +116,7 @@ func (c *Client) signInRefusal(res *http.Response) *Failure {
 }
 
 // networkFailure explains that there was no answer from the vault or from Entra ID.
-func (c *Client) networkFailure(s keyvault.Secret, err error) *Failure {
+func (c *Client) networkFailure(s keyvault.Reference, err error) *Failure {
 	host := s.Vault
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		if target, parseErr := url.Parse(u.URL); parseErr == nil {

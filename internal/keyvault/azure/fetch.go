@@ -16,21 +16,14 @@ import (
 // parallel bounds the requests in flight: a vault takes 4000 in 10 seconds from all pods together.
 const parallel = 4
 
-// Values are secrets' values.
-type Values map[keyvault.Secret]string
-
-// Get returns the value of a secret. It has none if the secret is optional and missing.
-func (v Values) Get(s keyvault.Secret) (string, bool) {
-	s.Optional = false
-	value, ok := v[s]
-	return value, ok
-}
+// Contents are what was fetched. An optional object that is missing is not in them.
+type Contents map[keyvault.Object]keyvault.Content
 
 // Fetch gets the newest or the named version of every secret, each distinct one once. It retries what may pass until ctx's deadline.
 // The error is nil or [Failures] and tells of every secret that could not be had; one that is missing where all its uses are optional is no failure.
-func (c *Client) Fetch(ctx context.Context, secrets []keyvault.Secret) (Values, error) {
-	wanted := distinct(secrets)
-	values := make([]*string, len(wanted))
+func (c *Client) Fetch(ctx context.Context, references []keyvault.Reference) (Contents, error) {
+	wanted := distinct(references)
+	contents := make([]*keyvault.Content, len(wanted))
 	failures := make(Failures, len(wanted))
 	f := fetching{Client: c}
 	sleep(ctx, c.Retry.jitter())
@@ -38,7 +31,7 @@ func (c *Client) Fetch(ctx context.Context, secrets []keyvault.Secret) (Values, 
 	g.SetLimit(parallel)
 	for i, s := range wanted {
 		g.Go(func() error {
-			values[i], failures[i] = f.fetchOne(ctx, s)
+			contents[i], failures[i] = f.fetchOne(ctx, s)
 			return nil // the others' failures are wanted too
 		})
 	}
@@ -47,10 +40,10 @@ func (c *Client) Fetch(ctx context.Context, secrets []keyvault.Secret) (Values, 
 	if failures = failures.distinct(); len(failures) > 0 {
 		return nil, failures
 	}
-	out := Values{}
+	out := Contents{}
 	for i, s := range wanted {
-		if s.Optional = false; values[i] != nil {
-			out[s] = *values[i]
+		if contents[i] != nil {
+			out[s.Object()] = *contents[i]
 		}
 	}
 	return out, nil
@@ -62,39 +55,38 @@ type fetching struct {
 	refused sync.Map // by vault's host: the *Failure of an identity that is of no use there, so that nobody tries it once more
 }
 
-// distinct merges the uses of a secret: it is optional if all of them are.
-func distinct(secrets []keyvault.Secret) []keyvault.Secret {
-	var out []keyvault.Secret
-	for _, s := range secrets {
-		same := func(o keyvault.Secret) bool { o.Optional = s.Optional; return o == s }
-		if i := slices.IndexFunc(out, same); i >= 0 {
-			out[i].Optional = out[i].Optional && s.Optional
+// distinct merges the uses of an object: it is optional if all of them are.
+func distinct(references []keyvault.Reference) []keyvault.Reference {
+	var out []keyvault.Reference
+	for _, r := range references {
+		if i := slices.IndexFunc(out, func(o keyvault.Reference) bool { return o.Object() == r.Object() }); i >= 0 {
+			out[i].Optional = out[i].Optional && r.Optional
 			continue
 		}
-		out = append(out, s)
+		out = append(out, r)
 	}
 	return out
 }
 
 // fetchOne gets one secret, however many attempts that takes. Both results are nil for an optional secret that is missing.
-func (c *fetching) fetchOne(ctx context.Context, s keyvault.Secret) (value *string, failure *Failure) {
+func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (content *keyvault.Content, failure *Failure) {
 	defer func() {
 		if p := recover(); p != nil { // a panic's message might quote a response; the stack holds addresses only
 			c.Log.Error("internal error", "vault", s.Vault, "secret", s.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			value, failure = nil, &Failure{Kind: Configuration, Subject: s.String(), Problem: "internal error", Fix: "report the stack in the log"}
+			content, failure = nil, &Failure{Kind: Configuration, Subject: s.String(), Problem: "internal error", Fix: "report the stack in the log"}
 		}
 	}()
 	log := c.Log.With("vault", s.Vault, "secret", s.Name)
 	var last *Failure
 	for n := 1; ; n++ {
-		value, failure := c.try(ctx, s)
+		content, failure := c.try(ctx, s)
 		if failure != nil && ctx.Err() != nil && last != nil {
 			failure = last // says more than that the deadline cut the last attempt short
 		}
 		switch {
 		case failure == nil:
 			log.Info("fetched")
-			return value, nil
+			return content, nil
 		case failure.Kind == Missing && s.Optional:
 			log.Info("optional secret is missing")
 			return nil, nil
@@ -112,7 +104,7 @@ func (c *fetching) fetchOne(ctx context.Context, s keyvault.Secret) (value *stri
 }
 
 // try makes one attempt.
-func (c *fetching) try(ctx context.Context, s keyvault.Secret) (*string, *Failure) {
+func (c *fetching) try(ctx context.Context, s keyvault.Reference) (*keyvault.Content, *Failure) {
 	ctx, attempt := withAttempt(ctx)
 	v, err := c.vault(s.Vault)
 	if err != nil {
@@ -140,11 +132,11 @@ func (c *fetching) try(ctx context.Context, s keyvault.Secret) (*string, *Failur
 	if secret.Value == nil {
 		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place"}
 	}
-	return secret.Value, nil
+	return &keyvault.Content{Version: secret.ID.Version(), Text: *secret.Value}, nil
 }
 
 // outOfDate judges the dates of a secret, which Azure leaves to the reader: it serves values before and after them.
-func (c *Client) outOfDate(s keyvault.Secret, secret azsecrets.Secret) *Failure {
+func (c *Client) outOfDate(s keyvault.Reference, secret azsecrets.Secret) *Failure {
 	a := secret.Attributes
 	if a == nil {
 		return nil
