@@ -14,6 +14,11 @@ import (
 // edits are every edit there is, in an order in which each could disturb the next.
 func edits(b *podpatch.Builder) {
 	first := b.AllContainers()
+	for i, v := range b.Pod().Spec.Volumes {
+		if v.FlexVolume != nil || v.CSI != nil {
+			b.SetVolumeEmptyDir(i, &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory})
+		}
+	}
 	b.SetAnnotation("a/b~c", "1")
 	b.SetAnnotation("d", "2")
 	b.InsertInitContainer(0, corev1.Container{Name: "fetch", Env: []corev1.EnvVar{{Name: "PLAN", Value: "{}"}, {Name: "X"}}})
@@ -32,6 +37,11 @@ func edits(b *podpatch.Builder) {
 				c.SetEnvValue(i, "")
 			}
 		}
+		for i, m := range c.Get().VolumeMounts {
+			if m.Name != "" {
+				c.SetVolumeMountReadOnly(i)
+			}
+		}
 		c.InsertEnv(0, corev1.EnvVar{Name: "HELPER", Value: "replace"})
 		c.SetEnvValueFrom(0, &corev1.EnvVarSource{})
 		c.AddVolumeMount(corev1.VolumeMount{Name: "files", MountPath: "/a"})
@@ -47,7 +57,8 @@ var pods = []string{
 	`{"spec":{"future":{"x":[1.0,2e3]},"containers":[{"name":"a","future":true,
 	  "env":[{"name":"A","value":"replace","future":1},{"name":"B","value":"set","future":2},{"name":"C","valueFrom":{"fieldRef":{"fieldPath":"x"},"future":3}}],
 	  "volumeMounts":[{"name":"v","mountPath":"/v","future":4}],"livenessProbe":{"grpc":{"port":1},"future":5}}],
-	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6},{}],"volumes":[{"name":"v","future":{"y":null}}]}}`,
+	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6},{}],"volumes":[{"name":"v","future":{"y":null}},
+	  {"name":"f","future":7,"flexVolume":{"driver":"d"}},{"csi":{"driver":"d"},"name":"c","future":8}]}}`,
 }
 
 func TestPatchRepeatsTheEdit(t *testing.T) {
@@ -117,8 +128,8 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 	}
 	counts := map[any]int{}
 	count(got, counts)
-	if counts["future"] != 9 || counts["y"] != 1 {
-		t.Errorf("unknown fields were lost: %d of 9 are left: %v", counts["future"], got)
+	if counts["future"] != 11 || counts["y"] != 1 {
+		t.Errorf("unknown fields were lost: %d of 11 are left: %v", counts["future"], got)
 	}
 }
 
