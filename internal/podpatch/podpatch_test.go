@@ -148,7 +148,7 @@ func count(v any, counts map[any]int) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	for _, raw := range []string{``, `[]`, `{"spec":{"containers":{}}}`, `{"spec":{"containers":[]},"spec":{}}`, `{"spec":`, `{"spec":{"containers":[null]}}`} {
+	for _, raw := range []string{``, ` null`, `[]`, `{"spec":{"containers":{}}}`, `{"spec":{"containers":[]},"spec":{}}`, `{"spec":`, `{"spec":{"containers":[null]}}`} {
 		if _, err := podpatch.Decode([]byte(raw)); err == nil {
 			t.Errorf("%q was accepted", raw)
 		}
