@@ -31,6 +31,7 @@ const (
 func (k *keyVault) deliver() {
 	k.plan = k.extended()
 	k.status()
+	k.rewriteVolumes()
 	for _, c := range k.Edit.AllContainers() { // as they are before fetch is inserted
 		if c != k.fetch {
 			k.resolve(c)
@@ -86,7 +87,7 @@ func (k *keyVault) resolve(c *podpatch.Container) {
 	for i, e := range fresh {
 		c.InsertEnv(i, e)
 	}
-	if target && len(k.files) > 0 && !slices.ContainsFunc(c.Get().VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == filesVolume }) {
+	if target && len(k.ownFiles()) > 0 && !slices.ContainsFunc(c.Get().VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == filesVolume }) {
 		c.AddVolumeMount(corev1.VolumeMount{Name: filesVolume, MountPath: k.secretsPath(), ReadOnly: true})
 	}
 }
@@ -112,7 +113,8 @@ func (k *keyVault) secretsPath() string {
 func (k *keyVault) identity() (client, tenant string) {
 	client, tenant = k.Facts.ServiceAccount[clientAnnotation], k.Facts.ServiceAccount[tenantAnnotation]
 	if kind := k.policy.Identity.Kind; kind == "" || kind == "workload" {
-		client, tenant = cmp.Or(client, k.policy.Identity.ClientID), cmp.Or(tenant, k.policy.Identity.TenantID)
+		volumeClient, volumeTenant := k.volumeIdentity()
+		client, tenant = cmp.Or(client, volumeClient, k.policy.Identity.ClientID), cmp.Or(tenant, volumeTenant, k.policy.Identity.TenantID)
 	}
 	return strings.TrimSpace(client), strings.TrimSpace(tenant)
 }
@@ -176,28 +178,31 @@ func (k *keyVault) neededMounts() []corev1.VolumeMount {
 	if len(k.plan.Env) > 0 {
 		mounts = append(mounts, corev1.VolumeMount{Name: envVolume, MountPath: "/twelvefold/env"})
 	}
-	if len(k.plan.Files) > 0 {
+	if hasOwnFiles(k.plan) {
 		mounts = append(mounts, corev1.VolumeMount{Name: filesVolume, MountPath: "/twelvefold/files"})
+	}
+	for _, name := range volumesOf(k.plan) {
+		mounts = append(mounts, corev1.VolumeMount{Name: name, MountPath: volumesDir + name})
 	}
 	return mounts
 }
 
 // neededVolumes hold the new content beside the old: an env file takes 2 MiB, a secret 25 KB.
 func (k *keyVault) neededVolumes() []corev1.Volume {
-	memory := func(name, size string) corev1.Volume {
-		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-			EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(size))}}}
-	}
 	needed := []corev1.Volume{{Name: tokenVolume, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{
 			Audience: tokenAudience, ExpirationSeconds: new(int64(3600)), Path: "token"}}}}}}}
 	if len(k.plan.Env) > 0 {
-		needed = append(needed, memory(envVolume, "8Mi"))
+		needed = append(needed, corev1.Volume{Name: envVolume, VolumeSource: memory("8Mi")})
 	}
-	if len(k.plan.Files) > 0 {
-		needed = append(needed, memory(filesVolume, "32Mi"))
+	if hasOwnFiles(k.plan) {
+		needed = append(needed, corev1.Volume{Name: filesVolume, VolumeSource: memory("32Mi")})
 	}
 	return needed
+}
+
+func memory(size string) corev1.VolumeSource {
+	return corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(size))}}
 }
 
 // status tells what is brought.
@@ -206,7 +211,7 @@ func (k *keyVault) status() {
 		k.Done("env %s: %s/%s", e.Key, e.Vault, e.Name)
 	}
 	for _, f := range k.plan.Files {
-		k.Done("file %s: %s/%s", f.Path, f.Vault, f.Name)
+		k.Done("file %s: %s/%s", strings.TrimPrefix(f.Volume+":"+f.Path, ":"), f.Vault, f.Name)
 	}
 }
 
@@ -214,14 +219,6 @@ const noRotation = "this version gets secrets when the pod starts, and not again
 
 // skipLater tells what the pod asks for and this version does not do.
 func (k *keyVault) skipLater() {
-	if _, set := k.Annotation(csiAnnotation); set {
-		k.Skip("annotation %s: this version leaves CSI volumes alone", csiAnnotation)
-	}
-	for _, v := range k.Edit.Pod().Spec.Volumes {
-		if v.FlexVolume != nil && v.FlexVolume.Driver == "azure/kv" {
-			k.Skip("volume %s: this version does not rewrite the FlexVolume azure/kv", v.Name)
-		}
-	}
 	if k.fetch == nil && len(k.values)+len(k.env)+len(k.files) == 0 {
 		return
 	}
