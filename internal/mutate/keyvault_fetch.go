@@ -17,29 +17,34 @@ const (
 	fetchName   = "twelvefold-fetch"
 	envVolume   = "twelvefold-env"
 	filesVolume = "twelvefold-files"
-	tokenVolume = "twelvefold-token"
+	binVolume   = "twelvefold-bin"
 
-	tokenAudience      = "api://AzureADTokenExchange"
-	tokenDir           = "/var/run/secrets/twelvefold.dev/token"
 	defaultSecretsPath = "/var/run/secrets/keyvault"
-
-	clientAnnotation = "azure.workload.identity/client-id"
-	tenantAnnotation = "azure.workload.identity/tenant-id"
 )
 
 // deliver edits the pod: the fetch container with its volumes, and in the others what reads from them.
 func (k *keyVault) deliver() {
 	k.plan = k.extended()
+	k.settleRotation()
 	k.status()
-	for _, c := range k.Edit.AllContainers() { // as they are before fetch is inserted
-		if c != k.fetch {
+	for _, c := range k.Edit.AllContainers() { // as they are before ours are inserted
+		if c != k.fetch && c != k.sync {
 			k.resolve(c)
 		}
 	}
+	for _, w := range k.wraps {
+		w.apply()
+	}
 	if k.fetch == nil {
-		k.Edit.InsertInitContainer(0, k.container())
+		k.Edit.InsertInitContainer(0, k.fetchContainer())
+		k.fetch = k.Edit.InitContainers()[0]
 	} else {
-		k.update()
+		k.update(k.fetch)
+	}
+	if k.sync != nil {
+		k.update(k.sync)
+	} else if k.rotation != "" {
+		k.Edit.InsertInitContainer(slices.Index(k.Edit.InitContainers(), k.fetch)+1, k.syncContainer())
 	}
 	for _, v := range k.neededVolumes() {
 		if !slices.ContainsFunc(k.Edit.Pod().Spec.Volumes, func(have corev1.Volume) bool { return have.Name == v.Name }) {
@@ -48,100 +53,36 @@ func (k *keyVault) deliver() {
 	}
 }
 
-// resolve lets a container read its secrets: references are replaced in place, and what is new stands first, so that
-// $(VAR) in the container's own entries can use it.
-func (k *keyVault) resolve(c *podpatch.Container) {
-	target := slices.Contains(k.targets, c)
-	var fresh []corev1.EnvVar
-	add := func(e corev1.EnvVar) {
-		if findEnv(c, e.Name) < 0 && !slices.ContainsFunc(fresh, func(f corev1.EnvVar) bool { return f.Name == e.Name }) {
-			fresh = append(fresh, e)
-		}
-	}
-	for _, in := range k.env {
-		if target {
-			add(corev1.EnvVar{Name: in.name, ValueFrom: k.source(in.secret)})
-		}
-	}
-	for _, v := range k.values {
-		if v.container != c {
-			continue
-		}
-		if whole := v.value.Whole(); whole != nil {
-			c.SetEnvValueFrom(v.index, k.source(*whole))
-			continue
-		}
-		var text strings.Builder
-		for _, p := range v.value.Parts {
-			if p.Secret == nil {
-				text.WriteString(p.Text)
-				continue
-			}
-			key, _ := k.keyOf(*p.Secret)
-			add(corev1.EnvVar{Name: helperPrefix + key, ValueFrom: k.source(*p.Secret)})
-			text.WriteString("$(" + helperPrefix + key + ")")
-		}
-		c.SetEnvValue(v.index, text.String())
-	}
-	for i, e := range fresh {
-		c.InsertEnv(i, e)
-	}
-	if target && len(k.files) > 0 && !slices.ContainsFunc(c.Get().VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == filesVolume }) {
-		c.AddVolumeMount(corev1.VolumeMount{Name: filesVolume, MountPath: k.secretsPath(), ReadOnly: true})
-	}
-}
-
-// helperPrefix begins the names of variables that hold a secret for use inside of a longer value.
-const helperPrefix = "TWELVEFOLD_"
-
-func (k *keyVault) source(secret keyvault.Reference) *corev1.EnvVarSource {
-	key, _ := k.keyOf(secret)
-	ref := &corev1.FileKeySelector{VolumeName: envVolume, Path: "env", Key: key}
-	if secret.Optional {
-		ref.Optional = &secret.Optional
-	}
-	return &corev1.EnvVarSource{FileKeyRef: ref}
-}
-
 func (k *keyVault) secretsPath() string {
 	dir, _ := k.Annotation(secretsPathAnnotation)
 	return path.Clean(cmp.Or(dir, defaultSecretsPath))
 }
 
-// identity is the client and tenant that the pod's service account stands for.
-func (k *keyVault) identity() (client, tenant string) {
-	client, tenant = k.Facts.ServiceAccount[clientAnnotation], k.Facts.ServiceAccount[tenantAnnotation]
-	if kind := k.policy.Identity.Kind; kind == "" || kind == "workload" {
-		client, tenant = cmp.Or(client, k.policy.Identity.ClientID), cmp.Or(tenant, k.policy.Identity.TenantID)
-	}
-	return strings.TrimSpace(client), strings.TrimSpace(tenant)
+// fetchContainer ends before the others begin, so the pod reserves nothing more; requests that equal limits keep the
+// class Guaranteed.
+func (k *keyVault) fetchContainer() corev1.Container {
+	resources := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("64Mi")}
+	c := agentContainer(k.Context, fetchName, "fetch")
+	c.Env, c.VolumeMounts = k.agentVariables(), k.neededMounts()
+	c.Resources = corev1.ResourceRequirements{Requests: resources, Limits: resources}
+	return c
 }
 
-// container is the fetch container.
-func (k *keyVault) container() corev1.Container {
-	client, tenant := k.identity()
-	env := []corev1.EnvVar{
-		{Name: keyvault.PlanEnv, Value: planText(k.plan)},
-		{Name: "AZURE_CLIENT_ID", Value: client},
-		{Name: "AZURE_TENANT_ID", Value: tenant},
-		{Name: "AZURE_FEDERATED_TOKEN_FILE", Value: tokenDir + "/token"},
-	}
+// agentVariables tell fetch and sync what to do.
+func (k *keyVault) agentVariables() []corev1.EnvVar {
+	env := append([]corev1.EnvVar{{Name: keyvault.PlanEnv, Value: planText(k.plan)}}, k.identityVariables()...)
 	for _, e := range []corev1.EnvVar{
 		{Name: "AZURE_AUTHORITY_HOST", Value: cmp.Or(k.policy.AuthorityHost, authorities[k.policy.Cloud])},
 		{Name: "HTTPS_PROXY", Value: k.policy.Proxy},
 		{Name: "TWELVEFOLD_TRUSTED_CA", Value: k.policy.TrustedCA},
+		{Name: rotationEnv, Value: k.rotation},
 	} {
 		if e.Value != "" {
 			e.Value = strings.ReplaceAll(e.Value, "$", "$$") // else the kubelet might expand it
 			env = append(env, e)
 		}
 	}
-	// It ends before the others begin, so the pod reserves nothing more; requests that equal limits keep the class Guaranteed.
-	resources := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("64Mi")}
-	c := agentContainer(k.Context, fetchName, "fetch")
-	c.Env, c.VolumeMounts = env, k.neededMounts()
-	c.Resources = corev1.ResourceRequirements{Requests: resources, Limits: resources}
-	return c
+	return env
 }
 
 // authorities are the clouds whose token issuer the agent can't tell from a vault under another DNS suffix.
@@ -149,53 +90,63 @@ var authorities = map[string]string{
 	"china": "https://login.chinacloudapi.cn/", "usgov": "https://login.microsoftonline.us/",
 }
 
-// update extends the container of an earlier pass.
-func (k *keyVault) update() {
-	client, tenant := k.identity()
-	values := map[string]string{keyvault.PlanEnv: planText(k.plan)}
-	for i, e := range k.fetch.Get().Env {
-		if e.Name == "AZURE_CLIENT_ID" && e.Value == "" { // it was not known offline
-			values[e.Name] = client
+// update extends a container of an earlier pass.
+func (k *keyVault) update(c *podpatch.Container) {
+	for _, want := range k.agentVariables() {
+		i := findEnv(c, want.Name)
+		if i < 0 {
+			c.InsertEnv(len(c.Get().Env), want)
+			continue
 		}
-		if e.Name == "AZURE_TENANT_ID" && e.Value == "" {
-			values[e.Name] = tenant
-		}
-		if value, set := values[e.Name]; set && e.ValueFrom == nil && value != e.Value {
-			k.fetch.SetEnvValue(i, value)
+		// Beside what we decide anew, only what was not known offline is filled in.
+		have, decided := c.Get().Env[i], slices.Contains([]string{keyvault.PlanEnv, identityEnv, rotationEnv}, want.Name)
+		if have.ValueFrom == nil && have.Value != want.Value && (decided || have.Value == "") {
+			c.SetEnvValue(i, want.Value)
 		}
 	}
 	for _, m := range k.neededMounts() {
-		if !slices.ContainsFunc(k.fetch.Get().VolumeMounts, func(have corev1.VolumeMount) bool { return have.Name == m.Name }) {
-			k.fetch.AddVolumeMount(m)
+		if !slices.ContainsFunc(c.Get().VolumeMounts, func(have corev1.VolumeMount) bool { return have.Name == m.Name }) {
+			c.AddVolumeMount(m)
 		}
 	}
 }
 
 func (k *keyVault) neededMounts() []corev1.VolumeMount {
-	mounts := []corev1.VolumeMount{{Name: tokenVolume, MountPath: tokenDir, ReadOnly: true}}
+	_, mounts := k.identityVolumes()
 	if len(k.plan.Env) > 0 {
 		mounts = append(mounts, corev1.VolumeMount{Name: envVolume, MountPath: "/twelvefold/env"})
 	}
 	if len(k.plan.Files) > 0 {
 		mounts = append(mounts, corev1.VolumeMount{Name: filesVolume, MountPath: "/twelvefold/files"})
 	}
+	if k.plan.Exec {
+		mounts = append(mounts, corev1.VolumeMount{Name: binVolume, MountPath: path.Dir(keyvault.AgentPath)})
+	}
+	if k.rotation != "" {
+		mounts = append(mounts, corev1.VolumeMount{Name: stateVolume, MountPath: "/twelvefold/state"})
+	}
 	return mounts
 }
 
-// neededVolumes hold the new content beside the old: an env file takes 2 MiB, a secret 25 KB.
+// neededVolumes hold the new content beside the old: an env file takes 2 MiB, a secret 25 KB. The agent itself lies on the
+// disk, where it takes none of the pod's memory.
 func (k *keyVault) neededVolumes() []corev1.Volume {
-	memory := func(name, size string) corev1.Volume {
+	empty := func(name, size string, medium corev1.StorageMedium) corev1.Volume {
 		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-			EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse(size))}}}
+			EmptyDir: &corev1.EmptyDirVolumeSource{Medium: medium, SizeLimit: new(resource.MustParse(size))}}}
 	}
-	needed := []corev1.Volume{{Name: tokenVolume, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
-		Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{
-			Audience: tokenAudience, ExpirationSeconds: new(int64(3600)), Path: "token"}}}}}}}
+	needed, _ := k.identityVolumes()
 	if len(k.plan.Env) > 0 {
-		needed = append(needed, memory(envVolume, "8Mi"))
+		needed = append(needed, empty(envVolume, "8Mi", corev1.StorageMediumMemory))
 	}
 	if len(k.plan.Files) > 0 {
-		needed = append(needed, memory(filesVolume, "32Mi"))
+		needed = append(needed, empty(filesVolume, "32Mi", corev1.StorageMediumMemory))
+	}
+	if k.plan.Exec {
+		needed = append(needed, empty(binVolume, "64Mi", corev1.StorageMediumDefault))
+	}
+	if k.rotation != "" {
+		needed = append(needed, empty(stateVolume, "1Mi", corev1.StorageMediumMemory))
 	}
 	return needed
 }
@@ -208,9 +159,14 @@ func (k *keyVault) status() {
 	for _, f := range k.plan.Files {
 		k.Done("file %s: %s/%s", f.Path, f.Vault, f.Name)
 	}
+	if len(k.plan.Env) > 0 && k.deliveryReason != "" {
+		mode := "env"
+		if k.exec {
+			mode = "exec"
+		}
+		k.Done("%s: %s", mode, k.deliveryReason)
+	}
 }
-
-const noRotation = "this version gets secrets when the pod starts, and not again"
 
 // skipLater tells what the pod asks for and this version does not do.
 func (k *keyVault) skipLater() {
@@ -221,16 +177,5 @@ func (k *keyVault) skipLater() {
 		if v.FlexVolume != nil && v.FlexVolume.Driver == "azure/kv" {
 			k.Skip("volume %s: this version does not rewrite the FlexVolume azure/kv", v.Name)
 		}
-	}
-	if k.fetch == nil && len(k.values)+len(k.env)+len(k.files) == 0 {
-		return
-	}
-	if kind := k.policy.Identity.Kind; kind != "" && kind != "workload" {
-		k.Skip("identity %s: this version signs in by workload identity only", kind)
-	}
-	if rotation, asked := k.Annotation(rotationAnnotation); !asked && k.policy.Rotation != "" && k.policy.Rotation != "none" {
-		k.Skip("rotation %s: %s", k.policy.Rotation, noRotation)
-	} else if rotation != "" && rotation != "none" {
-		k.Skip("annotation %s: %s", rotationAnnotation, noRotation)
 	}
 }
