@@ -22,7 +22,7 @@ var keyVaultPage = policy.Page{
 		"Who reads is said by the service account:\n" +
 		"  kubectl annotate serviceaccount api azure.workload.identity/client-id=<client id> azure.workload.identity/tenant-id=<tenant id>\n" +
 		"The policy may sign in otherwise by keyVault.identity: {kind: managed, clientID: …} takes an identity of the nodes, {kind: service-principal, tenantID: …, secret: NAME} the keys clientid and clientsecret of that Secret in the pod's namespace, which only the agent mounts.\n" +
-		"From Kubernetes 1.35 on, on the API server and all nodes, the kubelet sets the variables (env). Before that the agent starts the container's command with them (exec), and exec probes and hooks too; $(NAME) of a secret in command or args is refused there. A container without a command is started as its image says, which the webhook asks the registry; write the command where it can't.\n" +
+		"From Kubernetes 1.35 on, on the API server and all nodes, the kubelet sets the variables (env). Before that the agent starts the container's command with them (exec), and exec probes and hooks too; kubectl exec sees placeholders, and $(NAME) of a secret in command or args is refused there. A container without a command is started as its image says, which the webhook asks the registry; write the command where it can't.\n" +
 		"  twelvefold.dev/delivery: exec                  exec on any cluster: for a value that an env file can't carry, such as one with '\n" +
 		"Without more, a secret is read when the pod starts. By annotation, or for all pods by the policy's keyVault.rotation, and looked for every keyVault.rotationInterval:\n" +
 		"  twelvefold.dev/rotation: files                 a sidecar keeps files current; the application reads them again\n" +

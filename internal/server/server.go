@@ -112,7 +112,7 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 
 	webhooks := &admission.Webhooks{Cluster: knowledge, Policy: policies.Policy, AgentImage: o.AgentImage, Log: log,
 		Entrypoint: registry.New(registry.Options{Log: log}).For,
-		Metrics: admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
+		Metrics:    admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
 	webhooks.Register(mgr.GetWebhookServer())
 
 	health, err := healthServer(o.HealthAddr, []check{
