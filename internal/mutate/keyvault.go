@@ -18,6 +18,7 @@ const (
 	secretsPathAnnotation = "twelvefold.dev/secrets-path"
 	containersAnnotation  = "twelvefold.dev/containers"
 	rotationAnnotation    = "twelvefold.dev/rotation"
+	deliveryAnnotation    = "twelvefold.dev/delivery"
 	csiAnnotation         = "twelvefold.dev/csi"
 	envPrefix             = "env.twelvefold.dev/"
 	filePrefix            = "file.twelvefold.dev/"
@@ -44,8 +45,15 @@ type keyVault struct {
 	files   []injected // that all targets get, and those of volumes
 	volumes []adopted
 
-	fetch   *podpatch.Container // the fetch container, if the pod has it already
-	plan    keyvault.Plan
+	fetch *podpatch.Container // the fetch container, if the pod has it already
+	sync  *podpatch.Container // and its sidecar
+	plan  keyvault.Plan
+
+	exec           bool   // variables come by the agent's exec, and not by the kubelet
+	deliveryReason string // why; empty where it is the default, or an earlier pass chose
+	wraps          []wrap
+	rotation       string
+
 	refused bool
 }
 
@@ -72,19 +80,25 @@ func (k *keyVault) run() {
 	k.readAnnotations()
 	k.readBindings()
 	k.readVolumes()
-	k.skipLater()
+	k.readDelivery()
+	k.readRotation()
 	if k.skipsNode() {
 		return
 	}
 	k.checkClashes()
 	k.checkTenancy()
 	k.checkDelivery()
-	if !k.refused && len(k.values)+len(k.env)+len(k.files) > 0 {
+	if !k.refused && k.wanted() {
 		k.deliver()
 	}
 	if !k.refused {
 		k.protectVolumes()
 	}
+}
+
+// wanted says whether there is anything to bring, or to keep as an earlier pass left it.
+func (k *keyVault) wanted() bool {
+	return k.fetch != nil || len(k.values)+len(k.env)+len(k.files) > 0
 }
 
 func (k *keyVault) refuse(path, container, message, fix string) {
@@ -120,6 +134,7 @@ func (k *keyVault) readTargets() {
 		switch {
 		case c == k.fetch:
 			early = false
+		case c == k.sync:
 		case k.Policy.Ignored(c.Name()):
 		case early:
 			k.Skip("container %s: it starts before %s, when there are no secrets yet", c.Name(), fetchName)

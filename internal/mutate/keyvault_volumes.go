@@ -54,6 +54,9 @@ func (k *keyVault) adopt(v adopted) {
 			k.refuse(v.path, c.Name(), fmt.Sprintf("the container %s starts before %s, when the volume is still empty", c.Name(), fetchName), "insert it after "+fetchName)
 		}
 	}
+	if v.ClientID != "" && !k.byWorkload() {
+		v.ClientID, v.Unused = "", append(v.Unused, "clientID")
+	}
 	k.volumes = append(k.volumes, v)
 	for _, f := range v.Files {
 		k.files = append(k.files, injected{name: f.Path, volume: v.name, secret: f.Reference, from: v.path})
@@ -82,8 +85,17 @@ func otherID(a, b string) bool {
 	return a != "" && b != "" && !strings.EqualFold(a, b) && clientID.MatchString(a) == clientID.MatchString(b)
 }
 
+// byWorkload says whether the agent signs in by the identity that a service account stands for. Other kinds of identities
+// are the policy's own word.
+func (k *keyVault) byWorkload() bool {
+	return k.policy.Identity.Kind != managed && k.policy.Identity.Kind != servicePrincipal
+}
+
 // signedIn is what is known of the agent's identity, but for what the volumes say.
 func (k *keyVault) signedIn() (client, tenant string) {
+	if !k.byWorkload() {
+		return "", k.policy.Identity.TenantID
+	}
 	client, tenant = strings.TrimSpace(k.Facts.ServiceAccount[clientAnnotation]), strings.TrimSpace(k.Facts.ServiceAccount[tenantAnnotation])
 	if k.fetch != nil {
 		for _, e := range k.fetch.Get().Env {
@@ -141,7 +153,7 @@ func (k *keyVault) ownFiles() []injected {
 // rewriteVolumes replaces the source of volumes, and says what of it counts no more: the agent signs in as it does for all.
 func (k *keyVault) rewriteVolumes() {
 	for _, v := range k.volumes {
-		k.Edit.SetVolumeEmptyDir(v.index, memory("32Mi").EmptyDir)
+		k.Edit.SetVolumeEmptyDir(v.index, emptyDir(filesSize, corev1.StorageMediumMemory))
 		unused := ""
 		if len(v.Unused) > 0 {
 			unused = "; not used of it: " + strings.Join(v.Unused, ", ")
