@@ -34,6 +34,8 @@ type Webhooks struct {
 	Cluster    Cluster
 	Policy     func() *policy.Policy // the one in force
 	AgentImage string
+	// Entrypoint makes, for one request, the lookup of what images start.
+	Entrypoint func(context.Context) func(image string) (entrypoint, cmd []string, err error)
 	Log        *slog.Logger
 	Metrics    *Metrics
 	Now        func() time.Time
@@ -163,6 +165,9 @@ func (w *Webhooks) input(ctx context.Context, request *admissionv1.AdmissionRequ
 	}, ServiceAccount: func(name string) map[string]string {
 		return w.Cluster.ServiceAccount(ctx, request.Namespace, name)
 	}}
+	if w.Entrypoint != nil {
+		input.Facts.Entrypoint = w.Entrypoint(ctx)
+	}
 	if request.Operation == admissionv1.Update {
 		old := objectOf(request, request.OldObject.Raw)
 		input.Old = &old

@@ -18,6 +18,7 @@ const (
 	secretsPathAnnotation = "twelvefold.dev/secrets-path"
 	containersAnnotation  = "twelvefold.dev/containers"
 	rotationAnnotation    = "twelvefold.dev/rotation"
+	deliveryAnnotation    = "twelvefold.dev/delivery"
 	csiAnnotation         = "twelvefold.dev/csi"
 	envPrefix             = "env.twelvefold.dev/"
 	filePrefix            = "file.twelvefold.dev/"
@@ -39,12 +40,20 @@ type keyVault struct {
 	vault   string                // the pod's default vault, a host
 	targets []*podpatch.Container // that annotations and bindings are for
 
-	values []envValue // env entries that hold references
-	env    []injected // variables that all targets get
-	files  []injected
+	values  []envValue // env entries that hold references
+	env     []injected // variables that all targets get
+	files   []injected // that all targets get, and those of volumes
+	volumes []adopted
 
-	fetch   *podpatch.Container // the fetch container, if the pod has it already
-	plan    keyvault.Plan
+	fetch *podpatch.Container // the fetch container, if the pod has it already
+	sync  *podpatch.Container // and its sidecar
+	plan  keyvault.Plan
+
+	exec           bool   // variables come by the agent's exec, and not by the kubelet
+	deliveryReason string // why; empty where it is the default, or an earlier pass chose
+	wraps          []wrap
+	rotation       string
+
 	refused bool
 }
 
@@ -70,16 +79,26 @@ func (k *keyVault) run() {
 	k.readValues()
 	k.readAnnotations()
 	k.readBindings()
-	k.skipLater()
+	k.readVolumes()
+	k.readDelivery()
+	k.readRotation()
 	if k.skipsNode() {
 		return
 	}
 	k.checkClashes()
 	k.checkTenancy()
 	k.checkDelivery()
-	if !k.refused && len(k.values)+len(k.env)+len(k.files) > 0 {
+	if !k.refused && k.wanted() {
 		k.deliver()
 	}
+	if !k.refused {
+		k.protectVolumes()
+	}
+}
+
+// wanted says whether there is anything to bring, or to keep as an earlier pass left it.
+func (k *keyVault) wanted() bool {
+	return k.fetch != nil || len(k.values)+len(k.env)+len(k.files) > 0
 }
 
 func (k *keyVault) refuse(path, container, message, fix string) {
@@ -115,6 +134,7 @@ func (k *keyVault) readTargets() {
 		switch {
 		case c == k.fetch:
 			early = false
+		case c == k.sync:
 		case k.Policy.Ignored(c.Name()):
 		case early:
 			k.Skip("container %s: it starts before %s, when there are no secrets yet", c.Name(), fetchName)
@@ -253,10 +273,13 @@ func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Reference, er
 // envName is what the API server takes as the name of a variable, whatever its version.
 var envName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
 
+// ofPolicy says whether the policy's bindings ask for something, and not the pod.
+func ofPolicy(from string) bool { return strings.HasPrefix(from, "the policy's ") }
+
 // refuseInjection refuses what an annotation asks for, or a binding: that one is no field of the pod, but its labels
 // brought it.
 func (k *keyVault) refuseInjection(from, message, fix string) {
-	if !strings.HasPrefix(from, "metadata.") {
+	if ofPolicy(from) {
 		from, message = "metadata.labels", from+": "+message
 	}
 	k.refuse(from, "", message, fix)

@@ -20,6 +20,9 @@ func (k *keyVault) fetchPath() string {
 // wrote would go astray.
 func (k *keyVault) readExisting() {
 	for _, c := range k.Edit.AllContainers() {
+		if c.Name() == syncName {
+			k.readSync(c)
+		}
 		if c.Name() != fetchName {
 			continue
 		}
@@ -54,6 +57,7 @@ func (k *keyVault) readPlan() {
 		return
 	}
 	k.plan = plan
+	k.checkPlannedVolumes()
 	for i, v := range vaultsOf(plan) {
 		if host, err := k.hosts.Host(v); err != nil || host != v {
 			k.refuse(k.fetchPath(), c.Name, fmt.Sprintf("the plan's vault %d is not allowed", i), "remove the container; it is injected anew")
@@ -106,15 +110,16 @@ func (k *keyVault) extended() keyvault.Plan {
 		}
 	}
 	for _, in := range k.missingFiles() {
-		plan.Files = append(plan.Files, keyvault.FileItem{Path: in.name, Reference: in.secret})
+		plan.Files = append(plan.Files, keyvault.FileItem{Volume: in.volume, Path: in.name, Reference: in.secret})
 	}
+	plan.Exec = k.exec && len(plan.Env) > 0
 	return plan
 }
 
 // missingFiles are the files that are wanted and not in the plan.
 func (k *keyVault) missingFiles() []injected {
 	return slices.DeleteFunc(slices.Clone(k.files), func(in injected) bool {
-		return slices.ContainsFunc(k.plan.Files, func(f keyvault.FileItem) bool { return f.Path == in.name })
+		return slices.ContainsFunc(k.plan.Files, func(f keyvault.FileItem) bool { return f.Volume == in.volume && f.Path == in.name })
 	})
 }
 
@@ -128,8 +133,11 @@ func planText(p keyvault.Plan) string {
 
 // volumes are the names of our volumes, and what each must be.
 var volumes = map[string]func(corev1.Volume) bool{
-	envVolume:   isMemory,
-	filesVolume: isMemory,
+	envVolume:      isMemory,
+	filesVolume:    isMemory,
+	stateVolume:    isMemory,
+	binVolume:      func(v corev1.Volume) bool { return v.EmptyDir != nil && v.EmptyDir.Medium == "" },
+	identityVolume: func(v corev1.Volume) bool { return v.Secret != nil },
 	tokenVolume: func(v corev1.Volume) bool {
 		return v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil &&
 			v.Projected.Sources[0].ServiceAccountToken.Audience == tokenAudience

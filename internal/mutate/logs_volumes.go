@@ -107,7 +107,7 @@ func (s *logStream) unstreamable(m *corev1.VolumeMount) string {
 	case v == nil:
 		return "the pod has no such volume"
 	case v.Secret != nil, v.ConfigMap != nil, v.Projected != nil, v.DownwardAPI != nil, v.Image != nil,
-		v.CSI != nil && v.CSI.Driver == "secrets-store.csi.k8s.io":
+		v.CSI != nil && v.CSI.Driver == "secrets-store.csi.k8s.io", holdsSecrets(s.Edit, v.Name):
 		return "it holds configuration or secrets, not logs"
 	case strings.HasPrefix(v.Name, ownVolumePrefix) && !strings.HasPrefix(v.Name, logVolumePrefix):
 		return "it is Twelvefold's own"
@@ -136,7 +136,7 @@ func uncoverable(c *podpatch.Container, dir string) string {
 		return "it holds more than logs"
 	case holds(container.WorkingDir):
 		return "the container's working directory lies there"
-	case len(container.Command) > 0 && holds(container.Command[0]):
+	case len(container.Command) > 0 && holds(ownCommand(container)[0]):
 		return "the container's program lies there"
 	}
 	return ""
