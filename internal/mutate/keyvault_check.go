@@ -93,7 +93,8 @@ func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Refe
 		key, planned := k.keyOf(secret)
 		return planned && e.ValueFrom.FileKeyRef != nil && e.ValueFrom.FileKeyRef.VolumeName == envVolume && e.ValueFrom.FileKeyRef.Key == key
 	}
-	whole := k.hosts.ParseValue(e.Value).Whole()
+	value, _ := k.parse(c, e.Value)
+	whole := value.Whole()
 	return whole != nil && *whole == secret
 }
 
@@ -186,7 +187,7 @@ func (k *keyVault) checkVersion() {
 		return
 	}
 	const message = "variables from Key Vault need Kubernetes 1.35 on the API server and on every node"
-	const fix = "take it as a file: annotation " + filePrefix + "<file name>: <secret>"
+	const fix = fileFix
 	for _, v := range k.values {
 		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), message, fix)
 	}
