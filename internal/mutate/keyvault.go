@@ -40,6 +40,7 @@ type keyVault struct {
 	targets []*podpatch.Container // that annotations and bindings are for
 
 	values []envValue // env entries that hold references
+	mapped mapped     // what containers take from ConfigMaps
 	env    []injected // variables that all targets get
 	files  []injected
 
@@ -265,10 +266,13 @@ func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Reference, er
 		k.refuseInjection(from, "the reference can't be read: "+err.Error(), fix)
 	}
 	problem := ""
-	if problem = secret.EnvProblem(); isEnv && err == nil && problem != "" {
+	if isEnv && err == nil {
+		problem = secret.EnvProblem()
+	}
+	if problem != "" {
 		k.refuseInjection(from, "it can't be a variable: "+problem, fileFix)
 	}
-	if err != nil || !valid || isEnv && problem != "" {
+	if err != nil || !valid || problem != "" {
 		return
 	}
 	for _, other := range *list {

@@ -27,7 +27,7 @@ func (k *keyVault) vaultURL(c *podpatch.Container) (url, from string) {
 	if i := findEnv(c, vaultVariable); i >= 0 {
 		return c.Get().Env[i].Value, envPath(c, i)
 	}
-	if v, set := k.mapped(c)[vaultVariable]; set {
+	if v, set := k.mappedBy(c)[vaultVariable]; set {
 		return v.text, v.path
 	}
 	return "", ""

@@ -2,6 +2,7 @@ package mutate_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,6 +65,22 @@ func TestUnknownConfigMaps(t *testing.T) {
 			t.Errorf("%s: %v", name, findings)
 		}
 	}
+}
+
+// A pod that names a large ConfigMap again and again costs no more than one that a process could use.
+func TestTooMuchFromConfigMaps(t *testing.T) {
+	data := map[string]string{}
+	for i := range 3000 {
+		data[fmt.Sprintf("V%d", i)] = "x"
+	}
+	pod := podFrom("settings")
+	for i := range 5000 {
+		source := pod.Spec.Containers[0].EnvFrom[0]
+		source.Prefix = fmt.Sprintf("P%d_", i)
+		pod.Spec.Containers[0].EnvFrom = append(pod.Spec.Containers[0].EnvFrom, source)
+	}
+	edit, findings := keyVault(t, pod, "{}", withConfigMap(t, data))
+	wantDenied(t, edit, findings, "envFrom[3].configMapRef: the pod takes more than 10000 variables")
 }
 
 // An annotation for what a ConfigMap sets: the same secret is no clash, another one is refused.
