@@ -124,7 +124,12 @@ func expand(text string, variables map[string]string) string {
 func TestHugeValues(t *testing.T) {
 	for _, unit := range []string{"$(", "$", "${", "${@Microsoft.KeyVault(", "@Microsoft.KeyVault(", "$${@Microsoft.KeyVault(", "${@Microsoft.KeyVault()", "${ "} {
 		for _, end := range []string{"", ")"} {
-			v := keyvault.Hosts{}.ParseValue(strings.Repeat(unit, 1<<18/len(unit)) + end)
+			text := strings.Repeat(unit, 1<<18/len(unit)) + end
+			keyvault.Foreign(text)
+			keyvault.IsBankVaults(text)
+			keyvault.Akv2k8s(text)
+			keyvault.Hosts{}.ParseValue(keyvault.Literal(text))
+			v := keyvault.Hosts{}.ParseValue(text)
 			if len(v.Wrong)+len(v.Stray) > 4 {
 				t.Errorf("%q: %d complaints", unit, len(v.Wrong)+len(v.Stray))
 			}

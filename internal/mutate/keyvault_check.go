@@ -187,7 +187,7 @@ func (k *keyVault) checkVersion() {
 		return
 	}
 	const message = "variables from Key Vault need Kubernetes 1.35 on the API server and on every node"
-	const fix = fileFix
+	const fix = "take it as a file: annotation " + filePrefix + "<file name>: <secret>"
 	for _, v := range k.values {
 		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), message, fix)
 	}

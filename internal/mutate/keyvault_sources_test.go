@@ -67,6 +67,21 @@ func TestUnknownConfigMaps(t *testing.T) {
 	}
 }
 
+// Another webhook put a container before fetch: what it takes from a ConfigMap could not be there yet.
+func TestConfigMapBeforeFetch(t *testing.T) {
+	facts := withConfigMap(t, map[string]string{"A": reference})
+	edit, findings := keyVault(t, podFrom("settings"), "{}", facts)
+	if len(findings) > 0 {
+		t.Fatal(findings)
+	}
+	pod := edit.Pod().DeepCopy()
+	early := corev1.Container{Name: "early", EnvFrom: pod.Spec.Containers[0].EnvFrom}
+	pod.Spec.InitContainers = append([]corev1.Container{early}, pod.Spec.InitContainers...)
+	if _, findings = keyVault(t, *pod, "{}", facts); len(findings) != 1 || findings[0].Level != policy.Deny || !strings.Contains(findings[0].Message, "before twelvefold-fetch") {
+		t.Error(findings)
+	}
+}
+
 // A pod that names a large ConfigMap again and again costs no more than one that a process could use.
 func TestTooMuchFromConfigMaps(t *testing.T) {
 	data := map[string]string{}

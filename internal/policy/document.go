@@ -90,7 +90,7 @@ type KeyVault struct {
 	Bindings      []Binding         `yaml:"bindings"`
 	Verify        *Level            `yaml:"verify"` // off, warn (default), deny
 	Rotation      string            `yaml:"rotation"`
-	Akv2k8s       map[string]string `yaml:"akv2k8s"` // NAME of NAME@azurekeyvault to a reference with its vault
+	Akv2k8s       map[string]string `yaml:"akv2k8s"` // AzureKeyVaultSecret name to reference
 }
 
 // Identity is how the agent signs in. Client and tenant are used where the service account names none.
@@ -121,7 +121,7 @@ type PodMatch struct {
 	Labels     map[string]string `yaml:"labels"`
 }
 
-// BindingSecret is a reference: NAME[/VERSION][?key=value&…] or a full one, as a string or as {secret: …, optional: true}.
+// BindingSecret is a reference: NAME[/VERSION] or a full one, as a string or as {secret: …, optional: true}.
 type BindingSecret struct {
 	Secret   string `yaml:"secret"`
 	Optional bool   `yaml:"optional"`
