@@ -151,22 +151,22 @@ func TestFailurePolicySwitch(t *testing.T) {
 // The backstop finds in a pod what the webhook would have resolved or refused, and takes nothing else for it.
 func TestBackstopKnowsTheForms(t *testing.T) {
 	backstop := get[*admissionv1.ValidatingAdmissionPolicy](t, render(t, "failurePolicy=Ignore"), "ValidatingAdmissionPolicy/twelvefold-unresolved-references")
-	matches := regexp.MustCompile(`matches\(((?:[\s+]*"[^"]*")+)\)`).FindStringSubmatch(backstop.Spec.Variables[1].Expression)
-	if matches == nil {
-		t.Fatalf("no expression in %s", backstop.Spec.Variables[1].Expression)
+	var expressions []*regexp.Regexp // CEL has the regular expressions of Go
+	for _, text := range regexp.MustCompile(`matches\("([^"]*)"\)`).FindAllStringSubmatch(backstop.Spec.Variables[1].Expression, -1) {
+		expressions = append(expressions, regexp.MustCompile(text[1]))
 	}
-	var text strings.Builder // CEL has the regular expressions of Go, and joins strings by +
-	for _, part := range regexp.MustCompile(`"([^"]*)"`).FindAllStringSubmatch(matches[1], -1) {
-		text.WriteString(part[1])
+	if len(expressions) != 2 {
+		t.Fatalf("%d expressions, want that of App Service's form, and that of the others: %s", len(expressions), backstop.Spec.Variables[1].Expression)
 	}
-	reference := regexp.MustCompile(text.String())
 	for value, want := range map[string]bool{
 		"@Microsoft.KeyVault(VaultName=shop;SecretName=a)": true, "x${@MICROSOFT.keyvault(VaultName=shop;SecretName=a)}": true,
 		"azure:keyvault:a": true, " azure:keyvault:a/b\n": true, "a@azurekeyvault": true, "a.b@azurekeyvault?tls.key\n": true,
 		"": false, "azure:keyvault:": false, "azure:keyvault: a": false, "see azure:keyvault:a": false, "ops@azurekeyvault.example": false, "mail ops@azurekeyvault": false,
 		"contoso.azurecr.io/a@azurekeyvault": false, "a@azurekeyvault?a\nb": false, "vault:secret/a#b": false, "@Microsoft.KeyVault": false,
+		"azure:keyvault:" + strings.Repeat("a", 1024): false,
 	} {
-		if found := reference.MatchString(value); found != want {
+		found := expressions[0].MatchString(value) || strings.Contains(value, "azure") && len(value) <= 1024 && expressions[1].MatchString(value)
+		if found != want {
 			t.Errorf("%q: found %v", value, found)
 		}
 		pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Env: []corev1.EnvVar{{Name: "A", Value: value}}}}}}
