@@ -26,8 +26,11 @@ func (k *keyVault) readEnvFrom(c *podpatch.Container) (added int) {
 			continue
 		}
 		value, found := k.read(c, path, text)
-		switch {
+		switch whole := value.Whole(); {
 		case !found:
+		case whole != nil && whole.Optional:
+			k.refuse(path, c.Name(), "a reference in a ConfigMap is optional; without the secret the kubelet would take the text of the reference",
+				"leave out that it is optional, or give the container an entry of its own for it")
 		case !envName.MatchString(name):
 			k.Warn(path, c.Name(), fmt.Sprintf("the reference is not resolved: %q is not everywhere the name of a variable", name), "begin the key with a letter")
 		default:

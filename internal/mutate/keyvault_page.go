@@ -16,7 +16,7 @@ var keyVaultPage = policy.Page{
 		"  azure:keyvault:db-password          bank-vaults, with /<version> too; the vault is the container's AZURE_KEY_VAULT_URL, else annotation twelvefold.dev/keyvault\n" +
 		"  db-password@azurekeyvault           akv2k8s: the name is looked up in the policy's keyVault.akv2k8s, then among the namespace's AzureKeyVaultSecrets\n" +
 		"  shop-tls@azurekeyvault?tls.key      of a certificate tls.crt, tls.key; of a multi-key-value-secret its key; of a secret username or password, split at the colon\n" +
-		"A ConfigMap that containers take by envFrom may hold any of these if it is labelled twelvefold.dev/keyvault: \"true\". Each of its variables that holds a reference becomes an entry of its own, which wins over later sources; of several labelled ConfigMaps the last wins. The rest of its text is not expanded, as ever.\n" +
+		"A ConfigMap that containers take by envFrom may hold any of these if it is labelled twelvefold.dev/keyvault: \"true\". Each of its variables that holds a reference becomes an entry of its own, which wins over later sources, so that it can't be optional; of several labelled ConfigMaps the last wins. The rest of its text is not expanded, as ever.\n" +
 		"By annotation the env stays untouched. A reference there is NAME, NAME/VERSION, the URL of a secret, certificate or key, or App Service's form. The first three may end in ? and, joined by &:\n" +
 		"  optional                            it may be missing\n" +
 		"  type=secret|cert|key                a URL says it already; a certificate's secret is the certificate with its private key\n" +
