@@ -89,7 +89,8 @@ func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Refe
 	if planned && k.plan.Exec && e.Value == keyvault.Placeholder(key) {
 		return true
 	}
-	whole := k.hosts.ParseValue(e.Value).Whole()
+	value, _ := k.parse(c, e.Value)
+	whole := value.Whole()
 	return whole != nil && *whole == secret
 }
 

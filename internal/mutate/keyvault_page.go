@@ -12,7 +12,19 @@ var keyVaultPage = policy.Page{
 		"  @Microsoft.KeyVault(SecretUri=https://shop.vault.azure.net/secrets/db-password)\n" +
 		"With ;Optional=true inside of the parentheses a secret may be missing. Inside of a longer value a reference stands in ${…}; other $(VAR) and $$ keep their meaning:\n" +
 		"  postgres://api:${@Microsoft.KeyVault(VaultName=shop;SecretName=db-password)}@$(DB_HOST)/shop\n" +
-		"By annotation the env stays untouched. A reference there is NAME, NAME/VERSION, NAME?optional, the secret's URL, or one of the above:\n" +
+		"The forms of other tools work as the whole value:\n" +
+		"  azure:keyvault:db-password          bank-vaults, with /<version> too; the vault is the container's AZURE_KEY_VAULT_URL, else annotation twelvefold.dev/keyvault\n" +
+		"  db-password@azurekeyvault           akv2k8s: the name is looked up in the policy's keyVault.akv2k8s, then among the namespace's AzureKeyVaultSecrets\n" +
+		"  shop-tls@azurekeyvault?tls.key      of a certificate tls.crt, tls.key; of a multi-key-value-secret its key; of a secret username or password, split at the colon\n" +
+		"A ConfigMap that containers take by envFrom may hold any of these if it is labelled twelvefold.dev/keyvault: \"true\". Each of its variables that holds a reference becomes an entry of its own, which wins over later sources, so that it can't be optional; of several labelled ConfigMaps the last wins. The rest of its text is not expanded, as ever.\n" +
+		"By annotation the env stays untouched. A reference there is NAME, NAME/VERSION, the URL of a secret, certificate or key, or App Service's form. The first three may end in ? and, joined by &:\n" +
+		"  optional                            it may be missing\n" +
+		"  type=secret|cert|key                a URL says it already; a certificate's secret is the certificate with its private key\n" +
+		"  format=pem|pfx|der|private-key      of certificates and keys; der of type=cert, pfx and private-key of the certificate's secret\n" +
+		"  encoding=utf-8|hex|base64           a secret's text stands for bytes; only in files\n" +
+		"  field=<name>                        one member of a secret that is JSON or YAML\n" +
+		"  mode=0400                           permissions of a file\n" +
+		"The annotations:\n" +
 		"  twelvefold.dev/keyvault: shop                  the vault of plain names: its name or URL\n" +
 		"  env.twelvefold.dev/DB_PASSWORD: db-password    a variable\n" +
 		"  file.twelvefold.dev/tls.pem: shop-tls          a file below /var/run/secrets/keyvault\n" +
@@ -32,7 +44,7 @@ var keyVaultPage = policy.Page{
 		"  twelvefold.dev/rotation: restart               all containers restart in place, without preStop and after 2 s: from 1.36 on, and in no Job\n" +
 		"  twelvefold.dev/rotation: rollout               the Deployment, StatefulSet or DaemonSet is rolled out anew\n" +
 		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. References are refused where nothing can resolve them: in ephemeral containers, on Windows, and in pods that ask for virtual nodes.",
-	Allowed: "References of other tools are left alone, with a warning. This version does not resolve azure:keyvault:NAME and NAME@azurekeyvault.",
+	Allowed: "References to other stores (vault:…, bao:…, gcp:secretmanager:…, arn:aws:secretsmanager:…, op://…) are left alone, with a warning. Refused, since it would not be what was there before: an AzureKeyVaultSecret with a transformation. Its azureIdentity is not used: the identity of the pod reads Key Vault.",
 	Example: `metadata:
   annotations:
     twelvefold.dev/keyvault: shop

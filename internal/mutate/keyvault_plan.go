@@ -123,12 +123,13 @@ func (k *keyVault) missingFiles() []injected {
 	})
 }
 
+// planText is the plan as JSON, without what the kubelet would expand.
 func planText(p keyvault.Plan) string {
 	text, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // strings and numbers always marshal
 	}
-	return string(text)
+	return strings.ReplaceAll(string(text), "$", `\u0024`) // only strings can have one
 }
 
 // volumes are the names of our volumes, and what each must be.
