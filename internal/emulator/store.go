@@ -94,7 +94,11 @@ func (s *store) set(host string, secret Secret) (string, error) {
 	defer s.mu.Unlock()
 	key, v := strings.ToLower(secret.Name), s.vaults[strings.ToLower(host)]
 	rest := slices.DeleteFunc(v.versions[key], func(old version) bool { return old.Version == secret.Version })
-	v.versions[key] = append(rest, version{secret, s.now()})
+	created := s.now()
+	if n := len(rest); n > 0 && created.Unix() <= rest[n-1].created.Unix() {
+		created = rest[n-1].created.Add(time.Second) // times go out in seconds, and readers order versions by them
+	}
+	v.versions[key] = append(rest, version{secret, created})
 	return secret.Version, nil
 }
 

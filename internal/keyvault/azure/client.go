@@ -9,7 +9,6 @@ package azure
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -105,18 +104,6 @@ func (v *vault) enter(ctx context.Context) (leave func(), err error) {
 		leave()
 	}
 	return leave, nil
-}
-
-// get sends one request.
-func (v *vault) get(ctx context.Context, name, version string, timeout time.Duration) (azsecrets.Secret, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	res, err := v.GetSecret(ctx, name, version, nil)
-	var answer *azcore.ResponseError
-	if err == nil || errors.As(err, &answer) {
-		v.authorized.Store(true)
-	}
-	return res.Secret, err
 }
 
 // authorityOf is the token issuer of a vault's cloud.

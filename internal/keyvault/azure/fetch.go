@@ -2,8 +2,6 @@ package azure
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -69,13 +67,7 @@ func distinct(references []keyvault.Reference) []keyvault.Reference {
 }
 
 // fetchOne gets one secret, however many attempts that takes. Both results are nil for an optional secret that is missing.
-func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (content *keyvault.Content, failure *Failure) {
-	defer func() {
-		if p := recover(); p != nil { // a panic's message might quote a response; the stack holds addresses only
-			c.Log.Error("internal error", "vault", s.Vault, "secret", s.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			content, failure = nil, &Failure{Kind: Configuration, Subject: s.String(), Problem: "internal error", Fix: "report the stack in the log"}
-		}
-	}()
+func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (*keyvault.Content, *Failure) {
 	log := c.Log.With("vault", s.Vault, "secret", s.Name)
 	var last *Failure
 	for n := 1; ; n++ {
@@ -105,38 +97,36 @@ func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (content 
 
 // try makes one attempt.
 func (c *fetching) try(ctx context.Context, s keyvault.Reference) (*keyvault.Content, *Failure) {
-	ctx, attempt := withAttempt(ctx)
-	v, err := c.vault(s.Vault)
-	if err != nil {
-		return nil, c.explain(s, err, attempt)
-	}
-	leave, err := v.enter(ctx)
-	if err != nil {
-		return nil, c.explain(s, err, attempt)
-	}
-	defer leave()
-	if f, ok := c.refused.Load(s.Vault); ok {
-		return nil, f.(*Failure)
-	}
-	secret, err := v.get(ctx, s.Name, s.Version, c.Retry.Timeout)
-	if err != nil {
-		f := c.explain(s, err, attempt)
-		if f.Subject == c.Identity.String() && !f.temporary {
-			c.refused.Store(s.Vault, f)
+	o := s.Object()
+	content, f := once(ctx, c.Client, o, func(ctx context.Context, v *vault) (*keyvault.Content, error) {
+		if f, ok := c.refused.Load(o.Vault); ok {
+			return nil, f.(*Failure)
 		}
+		return c.get(ctx, v, o)
+	})
+	if f != nil && f.Subject == c.Identity.String() && !f.temporary {
+		c.refused.Store(o.Vault, f)
+	}
+	return content, f
+}
+
+// get reads an object.
+func (c *Client) get(ctx context.Context, v *vault, o keyvault.Object) (*keyvault.Content, error) {
+	res, err := v.GetSecret(ctx, o.Name, o.Version, nil)
+	if err != nil {
+		return nil, err
+	}
+	if f := c.outOfDate(o, res.Secret); f != nil {
 		return nil, f
 	}
-	if f := c.outOfDate(s, secret); f != nil {
-		return nil, f
+	if res.Value == nil || res.ID == nil {
+		return nil, &Failure{Kind: Unreachable, Subject: o.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place"}
 	}
-	if secret.Value == nil {
-		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place"}
-	}
-	return &keyvault.Content{Version: secret.ID.Version(), Text: *secret.Value}, nil
+	return &keyvault.Content{Version: res.ID.Version(), Text: *res.Value}, nil
 }
 
 // outOfDate judges the dates of a secret, which Azure leaves to the reader: it serves values before and after them.
-func (c *Client) outOfDate(s keyvault.Reference, secret azsecrets.Secret) *Failure {
+func (c *Client) outOfDate(s keyvault.Object, secret azsecrets.Secret) *Failure {
 	a := secret.Attributes
 	if a == nil {
 		return nil
