@@ -140,10 +140,10 @@ func (s set) install(root filesystem, now time.Time) (dir string, err error) {
 	if err = s.fill(root, dir); err == nil {
 		err = replace(root, data, dir)
 	}
-	if err != nil {
-		return "", errors.Join(err, root.RemoveAll(dir)) // a full volume has its space back
+	if err != nil && currentOf(root) != dir {
+		err = errors.Join(err, root.RemoveAll(dir)) // a full volume has its space back
 	}
-	return dir, nil
+	return dir, err
 }
 
 func (s set) fill(root filesystem, dir string) error {
