@@ -276,10 +276,10 @@ func TestSyncFailures(t *testing.T) {
 		want string
 		both bool // secrets of the two have it
 	}{
-		"throttled":  {fail: func(_ *testing.T, p *pod) { p.Fail(shop, emulator.Fault{Status: 429}) }, want: "429", both: true},
-		"broken":     {fail: func(_ *testing.T, p *pod) { p.Fail(shop, emulator.Fault{Status: 503}) }, want: "503", both: true},
+		"throttled":  {fail: func(_ *testing.T, p *pod) { p.Fail(shop, emulator.Fault{Status: 429}) }, want: "Azure answers 429", both: true},
+		"broken":     {fail: func(_ *testing.T, p *pod) { p.Fail(shop, emulator.Fault{Status: 503}) }, want: "Azure answers 503", both: true},
 		"down":       {fail: func(_ *testing.T, p *pod) { p.Fail(shop, emulator.Fault{Down: true}) }, want: "cannot reach", both: true},
-		"value only": {fail: func(_ *testing.T, p *pod) { p.Fail(shop, emulator.Fault{Path: "/secrets/crt/", Status: 400}) }, want: "400"},
+		"value only": {fail: func(_ *testing.T, p *pod) { p.Fail(shop, emulator.Fault{Path: "/secrets/crt/", Status: 400}) }, want: "Azure answers 400"},
 		"denied": {
 			fail: func(_ *testing.T, p *pod) { p.identity(emulator.Identity{}) },
 			mend: func(_ *testing.T, p *pod) {
@@ -423,7 +423,7 @@ func TestSyncRestartsOnlyForWhatCanBeDelivered(t *testing.T) {
 		want  string
 	}{
 		"single quote": {marker + "'", nil, "single quote"},
-		"unreachable":  {marker, &emulator.Fault{Path: "/secrets/key", Status: 400}, "400"}, // another than the one that changed
+		"unreachable":  {marker, &emulator.Fault{Path: "/secrets/key", Status: 400}, "Azure answers 400"}, // another than the one that changed
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPairPod(t)
