@@ -170,6 +170,19 @@ func (p *pod) metadataRequests(name string) int {
 	return n
 }
 
+// slow is a fault.
+var slow = emulator.Fault{Delay: time.Hour}
+
+// waitForRequest waits until a request to a host is under way.
+func (p *pod) waitForRequest(t *testing.T, host string) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); p.requests(host)[0] == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no request comes")
+		}
+	}
+}
+
 // set makes a new version of a secret in the vault shop.
 func (p *pod) set(t *testing.T, name, value string) string {
 	t.Helper()
@@ -483,12 +496,9 @@ func TestSyncStopsWhileAzureIsSlow(t *testing.T) {
 	p := newPairPod(t)
 	s := p.sync(t, pairPlan(), "files")
 	p.retry.Timeout = time.Hour
-	p.Fail(shop, emulator.Fault{Delay: time.Hour})
-	asked := len(p.Requests())
+	p.Fail(shop, slow)
 	s.turns <- struct{}{}
-	for len(p.Requests()) == asked { // until the request is under way
-		time.Sleep(time.Millisecond)
-	}
+	p.waitForRequest(t, shop)
 	s.stop()
 	select {
 	case code := <-s.ended:
