@@ -40,9 +40,10 @@ type keyVault struct {
 	vault   string                // the pod's default vault, a host
 	targets []*podpatch.Container // that annotations and bindings are for
 
-	values []envValue // env entries that hold references
-	env    []injected // variables that all targets get
-	files  []injected
+	values  []envValue // env entries that hold references
+	env     []injected // variables that all targets get
+	files   []injected // that all targets get, and those of volumes
+	volumes []adopted
 
 	fetch *podpatch.Container // the fetch container, if the pod has it already
 	sync  *podpatch.Container // and its sidecar
@@ -78,9 +79,9 @@ func (k *keyVault) run() {
 	k.readValues()
 	k.readAnnotations()
 	k.readBindings()
+	k.readVolumes()
 	k.readDelivery()
 	k.readRotation()
-	k.skipLater()
 	if k.skipsNode() {
 		return
 	}
@@ -89,6 +90,9 @@ func (k *keyVault) run() {
 	k.checkDelivery()
 	if !k.refused && k.wanted() {
 		k.deliver()
+	}
+	if !k.refused {
+		k.protectVolumes()
 	}
 }
 
@@ -269,10 +273,13 @@ func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Reference, er
 // envName is what the API server takes as the name of a variable, whatever its version.
 var envName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
 
+// ofPolicy says whether the policy's bindings ask for something, and not the pod.
+func ofPolicy(from string) bool { return strings.HasPrefix(from, "the policy's ") }
+
 // refuseInjection refuses what an annotation asks for, or a binding: that one is no field of the pod, but its labels
 // brought it.
 func (k *keyVault) refuseInjection(from, message, fix string) {
-	if !strings.HasPrefix(from, "metadata.") {
+	if ofPolicy(from) {
 		from, message = "metadata.labels", from+": "+message
 	}
 	k.refuse(from, "", message, fix)

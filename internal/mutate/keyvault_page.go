@@ -18,6 +18,9 @@ var keyVaultPage = policy.Page{
 		"  file.twelvefold.dev/tls.pem: shop-tls          a file below /var/run/secrets/keyvault\n" +
 		"  twelvefold.dev/secrets-path: /etc/shop         another directory for the files\n" +
 		"  twelvefold.dev/containers: api,worker          only these containers; else all of them\n" +
+		"Volumes of the FlexVolume azure/kv are filled in its stead, unasked, with the same files at the same places; their mounts become read-only. Those of the CSI driver secrets-store.csi.k8s.io are left to it, but for pods that say so:\n" +
+		"  twelvefold.dev/csi: adopt                      fill them by their SecretProviderClass of provider azure\n" +
+		"Either is refused where it asks for what can't be brought: secretObjects, which would put values into etcd, objectVersionHistory, another tenant than the service account's. How their own drivers would sign in counts no more.\n" +
 		"The policy can bind secrets to pods by keyVault.bindings, and give vaults to namespaces by keyVault.vaults.\n" +
 		"Who reads is said by the service account:\n" +
 		"  kubectl annotate serviceaccount api azure.workload.identity/client-id=<client id> azure.workload.identity/tenant-id=<tenant id>\n" +
