@@ -54,6 +54,11 @@ func fixturePod(t *testing.T, namespace string, o manifest.Object) *unstructured
 		t.Fatal(err)
 	}
 	pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	if _, found, _ := unstructured.NestedString(pod.Object, "spec", "serviceAccountName"); !found { // admission does so in a whole cluster
+		if err := unstructured.SetNestedField(pod.Object, "default", "spec", "serviceAccountName"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	pod.SetName(unique("pod"))
 	pod.SetNamespace(namespace)
 	return pod
