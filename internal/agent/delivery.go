@@ -60,13 +60,8 @@ func (d *delivery) client(log *slog.Logger) (*azure.Client, error) {
 		return nil, fmt.Errorf("%s: %w; correct the policy's keyVault.trustedCA", trusted, err)
 	}
 	return azure.New(azure.Config{
-		Identity: azure.Identity{
-			ClientID:      d.Env("AZURE_CLIENT_ID"),
-			TenantID:      d.Env("AZURE_TENANT_ID"),
-			TokenFile:     d.Env("AZURE_FEDERATED_TOKEN_FILE"),
-			AuthorityHost: d.Env("AZURE_AUTHORITY_HOST"),
-		},
-		HTTP: http, Log: log, Now: d.Now, Retry: d.Retry,
+		Identity: azure.IdentityFromEnv(d.Env),
+		HTTP:     http, Log: log, Now: d.Now, Retry: d.Retry,
 	})
 }
 
