@@ -63,11 +63,11 @@ func become(argv []string, file string, environ []string) error {
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("cannot read the values of environment variables: %w; did the init container twelvefold-fetch run, and is the volume twelvefold-env mounted here?", err)
+		return fmt.Errorf("cannot read the values of environment variables: %w; the init container twelvefold-fetch writes them to the volume twelvefold-env, which must be mounted here", err)
 	}
 	values, err := envfile.DecodeExec(content)
 	if err != nil {
-		return fmt.Errorf("%s: %w; are webhook and agent of the same version?", file, err)
+		return fmt.Errorf("%s: %w; webhook and agent must be of the same version", file, err)
 	}
 	environ = envfile.Expand(environ, values)
 	if err := tooLong(environ); err != nil {

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -242,6 +243,15 @@ func TestTerminationMessageIsCut(t *testing.T) {
 func withMode(r keyvault.Reference, mode int32) keyvault.Reference {
 	r.Mode = mode
 	return r
+}
+
+func planText(t *testing.T, p keyvault.Plan) string {
+	t.Helper()
+	text, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // inExec is the same plan for exec.

@@ -109,11 +109,7 @@ type result struct {
 // fetch runs the agent's fetch, and fails the test if any output holds a value.
 func (p *pod) fetch(t *testing.T, plan keyvault.Plan, flags ...string) result {
 	t.Helper()
-	text, err := json.Marshal(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.env[keyvault.PlanEnv] = string(text)
+	p.env[keyvault.PlanEnv] = planText(t, plan)
 	return p.run(t, append(append([]string{"fetch", "--termination-log", p.path("termination")}, p.args...), flags...)...)
 }
 

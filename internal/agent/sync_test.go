@@ -3,7 +3,6 @@ package agent_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"os"
 	"strings"
 	"sync"
@@ -25,19 +24,16 @@ type sidecar struct {
 	ended chan int
 	stop  func()
 
-	mu  sync.Mutex
-	log bytes.Buffer
-	now time.Time
+	mu   sync.Mutex
+	log  bytes.Buffer
+	now  time.Time
+	fail bool // panic when asked for the time
 }
 
 // sync starts the agent's sync. It waits for its first poll.
 func (p *pod) sync(t *testing.T, plan keyvault.Plan, rotation string) *sidecar {
 	t.Helper()
-	text, err := json.Marshal(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.env[keyvault.PlanEnv], p.env["TWELVEFOLD_ROTATION"], p.env["TWELVEFOLD_INTERVAL"] = string(text), rotation, "1m"
+	p.env[keyvault.PlanEnv], p.env["TWELVEFOLD_ROTATION"], p.env["TWELVEFOLD_INTERVAL"] = planText(t, plan), rotation, "1m"
 	env := map[string]string{}
 	for k, v := range p.env {
 		env[k] = v
@@ -89,6 +85,9 @@ func (s *sidecar) text() string {
 func (s *sidecar) clock() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fail {
+		panic(marker)
+	}
 	return s.now
 }
 
