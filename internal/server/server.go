@@ -99,7 +99,11 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	if err != nil {
 		return fmt.Errorf("discovery: %w", err)
 	}
-	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Log: log}
+	objects, err := newObjects(mgr, o, live, versions, log)
+	if err != nil {
+		return err
+	}
+	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Objects: objects, Log: log}
 	policies := &store.Store{Client: live, Recorder: mgr.GetEventRecorder("twelvefold"), Log: log,
 		Name:     client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName},
 		LastGood: client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName + "-last-good"}}
@@ -123,13 +127,14 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 		}},
 		{name: "policy", ok: policies.Ready, note: policies.Problem},
 		{name: "versions", ok: knowledge.Ready},
+		{name: "objects", ok: objects.Ready},
 		{name: "serving", ok: drained.Ready},
 	})
 	if err != nil {
 		return err
 	}
 	err = errors.Join(
-		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge),
+		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge), mgr.Add(objects),
 		ctrl.NewControllerManagedBy(mgr).Named("policy").For(&corev1.ConfigMap{}).WatchesRawSource(policies.Source()).Complete(policies),
 	)
 	if err != nil {
