@@ -44,6 +44,13 @@ func (c *Client) explain(s keyvault.Object, err error, a *attempt) *Failure {
 	return &Failure{Kind: Configuration, Subject: s.String(), Problem: firstSentence(err.Error()), Fix: "check the vault, the client and tenant id and the authority host"}
 }
 
+// permissions are what a reader of a type of objects needs: by Azure RBAC, and by the older access policies.
+var permissions = map[keyvault.Type]struct{ role, policy string }{
+	keyvault.SecretType:      {"Key Vault Secrets User", "secret"},
+	keyvault.CertificateType: {"Key Vault Certificate User", "certificate"},
+	keyvault.KeyType:         {"Key Vault Crypto User", "key"},
+}
+
 // vaultRefusal explains an answer of Key Vault by its status and its inner code.
 // https://learn.microsoft.com/azure/key-vault/general/rest-error-codes
 func (c *Client) vaultRefusal(s keyvault.Object, err *azcore.ResponseError) *Failure {
@@ -51,17 +58,17 @@ func (c *Client) vaultRefusal(s keyvault.Object, err *azcore.ResponseError) *Fai
 	said := strings.TrimSpace(fmt.Sprintf("Azure answers %d %s", err.StatusCode, cmp.Or(inner, err.ErrorCode)))
 	f := &Failure{Subject: s.String()}
 	switch status := err.StatusCode; {
-	case inner == "SecretDisabled":
+	case strings.HasSuffix(inner, "Disabled"): // SecretDisabled, KeyDisabled
 		f.Kind, f.Problem, f.Fix = Disabled, "it is disabled", "enable it, or name another version"
 	case inner == "ForbiddenByFirewall" || inner == "ForbiddenByConnection":
 		f.Kind, f.Problem = Denied, "the vault does not let this network in ("+said+")"
 		f.Fix = "allow the cluster's outbound address in the vault's firewall, or use its private endpoint"
 	case inner == "AccessDenied":
 		f.Kind, f.Problem = Denied, said
-		f.Fix = fmt.Sprintf("give client id %s the secret permission Get in the vault's access policies", c.Identity.ClientID)
+		f.Fix = fmt.Sprintf("give %s the %s permission Get in the vault's access policies", c.Identity.grantee(), permissions[s.Type].policy)
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
 		f.Kind, f.Problem = Denied, said
-		f.Fix = fmt.Sprintf(`give client id %s the role "Key Vault Secrets User" on the vault; a new role takes some minutes`, c.Identity.ClientID)
+		f.Fix = fmt.Sprintf(`give %s the role "%s" on the vault; a new role takes some minutes`, c.Identity.grantee(), permissions[s.Type].role)
 	case status == http.StatusNotFound:
 		f.Kind, f.Problem = Missing, "it does not exist ("+said+")"
 		f.Fix = missingFix

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"golang.org/x/sync/errgroup"
 
 	"twelvefold.dev/internal/keyvault"
@@ -17,8 +16,8 @@ const parallel = 4
 // Contents are what was fetched. An optional object that is missing is not in them.
 type Contents map[keyvault.Object]keyvault.Content
 
-// Fetch gets the newest or the named version of every secret, each distinct one once. It retries what may pass until ctx's deadline.
-// The error is nil or [Failures] and tells of every secret that could not be had; one that is missing where all its uses are optional is no failure.
+// Fetch gets the newest or the named version of every object, each distinct one once. It retries what may pass until ctx's deadline.
+// The error is nil or [Failures] and tells of every object that could not be had; one that is missing where all its uses are optional is no failure.
 func (c *Client) Fetch(ctx context.Context, references []keyvault.Reference) (Contents, error) {
 	wanted := distinct(references)
 	contents := make([]*keyvault.Content, len(wanted))
@@ -68,7 +67,7 @@ func distinct(references []keyvault.Reference) []keyvault.Reference {
 
 // fetchOne gets one secret, however many attempts that takes. Both results are nil for an optional secret that is missing.
 func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (*keyvault.Content, *Failure) {
-	log := c.Log.With("vault", s.Vault, "secret", s.Name)
+	log := c.Log.With("vault", s.Vault, "object", s.Name)
 	var last *Failure
 	for n := 1; ; n++ {
 		content, failure := c.try(ctx, s)
@@ -108,35 +107,4 @@ func (c *fetching) try(ctx context.Context, s keyvault.Reference) (*keyvault.Con
 		c.refused.Store(o.Vault, f)
 	}
 	return content, f
-}
-
-// get reads an object.
-func (c *Client) get(ctx context.Context, v *vault, o keyvault.Object) (*keyvault.Content, error) {
-	res, err := v.GetSecret(ctx, o.Name, o.Version, nil)
-	if err != nil {
-		return nil, err
-	}
-	if f := c.outOfDate(o, res.Secret); f != nil {
-		return nil, f
-	}
-	if res.Value == nil || res.ID == nil {
-		return nil, &Failure{Kind: Unreachable, Subject: o.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place"}
-	}
-	return &keyvault.Content{Version: res.ID.Version(), Text: *res.Value}, nil
-}
-
-// outOfDate judges the dates of a secret, which Azure leaves to the reader: it serves values before and after them.
-func (c *Client) outOfDate(s keyvault.Object, secret azsecrets.Secret) *Failure {
-	a := secret.Attributes
-	if a == nil {
-		return nil
-	}
-	const day = "2006-01-02 15:04 MST"
-	if a.Expires != nil && !c.Now().Before(*a.Expires) {
-		return &Failure{Kind: Disabled, Subject: s.String(), Problem: "it expired at " + a.Expires.UTC().Format(day), Fix: "set a new version, or move its expiry date"}
-	}
-	if a.NotBefore != nil && c.Now().Before(*a.NotBefore) {
-		return &Failure{Kind: Disabled, Subject: s.String(), Problem: "it is not valid before " + a.NotBefore.UTC().Format(day), Fix: "move its activation date, or name an older version"}
-	}
-	return nil
 }

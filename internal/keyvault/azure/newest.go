@@ -3,10 +3,14 @@ package azure
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
 	"twelvefold.dev/internal/keyvault"
 )
@@ -37,31 +41,68 @@ func (c *Client) Newest(ctx context.Context, o keyvault.Object) (version string,
 
 // newest lists the versions, which come in no order.
 func newest(ctx context.Context, v *vault, o keyvault.Object) (string, error) {
-	var found string
-	var created time.Time
+	var found state
 	some := false
-	for p := v.NewListSecretPropertiesVersionsPager(o.Name, nil); p.More(); {
-		page, err := p.NextPage(ctx)
+	for s, err := range v.versions(ctx, o) {
 		if err != nil {
 			return "", err
 		}
-		for _, s := range page.Value {
-			some = true
-			if s == nil || s.ID == nil || s.Attributes == nil || s.Attributes.Created == nil || s.Attributes.Enabled != nil && !*s.Attributes.Enabled {
-				continue
-			}
-			if found == "" || s.Attributes.Created.After(created) {
-				found, created = s.ID.Version(), *s.Attributes.Created
-			}
+		some = true
+		if s.version != "" && !s.disabled && (found.version == "" || s.created.After(found.created)) {
+			found = s
 		}
 	}
 	switch {
-	case found != "":
-		return found, nil
+	case found.version != "":
+		return found.version, nil
 	case some:
-		return "", &Failure{Kind: Disabled, Subject: o.String(), Problem: "all its versions are disabled", Fix: "enable one, or set a new one"}
+		return "", &Failure{Kind: Disabled, Subject: o.String(), Problem: "all its versions are disabled", Fix: "enable one, or make a new one"}
 	}
 	return "", &Failure{Kind: Missing, Subject: o.String(), Problem: "it does not exist (there are no versions)", Fix: missingFix}
+}
+
+// versions lists the versions of an object, until the first error.
+func (v *vault) versions(ctx context.Context, o keyvault.Object) iter.Seq2[state, error] {
+	switch o.Type {
+	case keyvault.CertificateType:
+		return each(ctx, v.certificates.NewListCertificatePropertiesVersionsPager(o.Name, nil), func(r azcertificates.ListCertificatePropertiesVersionsResponse) (out []state) {
+			for _, p := range r.Value {
+				out = append(out, stateOfCertificate(p.ID, p.Attributes))
+			}
+			return out
+		})
+	case keyvault.KeyType:
+		return each(ctx, v.keys.NewListKeyPropertiesVersionsPager(o.Name, nil), func(r azkeys.ListKeyPropertiesVersionsResponse) (out []state) {
+			for _, p := range r.Value {
+				out = append(out, stateOfKey(p.KID, p.Attributes))
+			}
+			return out
+		})
+	}
+	return each(ctx, v.secrets.NewListSecretPropertiesVersionsPager(o.Name, nil), func(r azsecrets.ListSecretPropertiesVersionsResponse) (out []state) {
+		for _, p := range r.Value {
+			out = append(out, stateOfSecret(p.ID, p.Attributes))
+		}
+		return out
+	})
+}
+
+// each goes over what all pages hold.
+func each[P any](ctx context.Context, pager *runtime.Pager[P], states func(P) []state) iter.Seq2[state, error] {
+	return func(yield func(state, error) bool) {
+		for pager.More() {
+			page, err := pager.NextPage(ctx)
+			if err != nil {
+				yield(state{}, err)
+				return
+			}
+			for _, s := range states(page) {
+				if !yield(s, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func isForbidden(err error) bool {

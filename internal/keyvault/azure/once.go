@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -31,9 +32,16 @@ func once[T any](ctx context.Context, c *Client, o keyvault.Object, send func(co
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, c.Retry.Timeout)
 	defer cancel()
+	before := v.authorized.Load()
 	out, err = send(ctx, v)
 	var answer *azcore.ResponseError
-	if err == nil || errors.As(err, &answer) {
+	switch answered := errors.As(err, &answer); {
+	case answered && answer.StatusCode == http.StatusUnauthorized && before: // the token was good once: it was revoked, or our clock is slow
+		c.forget(o.Vault)
+		failure = c.explain(o, err, attempt)
+		failure.temporary = true
+		return out, failure
+	case err == nil || answered && answer.StatusCode != http.StatusUnauthorized:
 		v.authorized.Store(true)
 	}
 	if err != nil {
