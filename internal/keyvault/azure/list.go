@@ -8,6 +8,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 
 	"twelvefold.dev/internal/keyvault"
@@ -25,25 +27,49 @@ type Properties struct {
 // again; its error is a [*Failure].
 func (c *Client) List(ctx context.Context, host string, kind keyvault.Type, most int) ([]Properties, error) {
 	l := listing{c, keyvault.Object{Vault: host, Type: kind}, most}
+	switch kind {
+	case keyvault.CertificateType:
+		return list(ctx, l, func(v *vault) *runtime.Pager[azcertificates.ListCertificatePropertiesResponse] {
+			return v.certificates.NewListCertificatePropertiesPager(nil)
+		}, func(page azcertificates.ListCertificatePropertiesResponse) (found []Properties) {
+			for _, p := range page.Value {
+				if p != nil && p.ID != nil {
+					found = append(found, propertiesOf(p.ID.Name(), stateOfCertificate(p.ID, p.Attributes)))
+				}
+			}
+			return found
+		})
+	case keyvault.KeyType:
+		return list(ctx, l, func(v *vault) *runtime.Pager[azkeys.ListKeyPropertiesResponse] {
+			return v.keys.NewListKeyPropertiesPager(nil)
+		}, func(page azkeys.ListKeyPropertiesResponse) (found []Properties) {
+			for _, p := range page.Value {
+				if p != nil && p.KID != nil {
+					found = append(found, propertiesOf(p.KID.Name(), stateOfKey(p.KID, p.Attributes)))
+				}
+			}
+			return found
+		})
+	}
 	return list(ctx, l, func(v *vault) *runtime.Pager[azsecrets.ListSecretPropertiesResponse] {
-		return v.NewListSecretPropertiesPager(nil)
+		return v.secrets.NewListSecretPropertiesPager(nil)
 	}, func(page azsecrets.ListSecretPropertiesResponse) (found []Properties) {
-		for _, s := range page.Value {
-			if s != nil && s.ID != nil && s.Attributes != nil {
-				found = append(found, properties(s.ID.Name(), s.Attributes.Enabled, s.Attributes.NotBefore, s.Attributes.Expires))
+		for _, p := range page.Value {
+			if p != nil && p.ID != nil {
+				found = append(found, propertiesOf(p.ID.Name(), stateOfSecret(p.ID, p.Attributes)))
 			}
 		}
 		return found
 	})
 }
 
-func properties(name string, enabled *bool, notBefore, expires *time.Time) Properties {
-	p := Properties{Name: name, Enabled: enabled == nil || *enabled}
-	if notBefore != nil {
-		p.NotBefore = *notBefore
+func propertiesOf(name string, s state) Properties {
+	p := Properties{Name: name, Enabled: !s.disabled}
+	if s.notBefore != nil {
+		p.NotBefore = *s.notBefore
 	}
-	if expires != nil {
-		p.Expires = *expires
+	if s.expires != nil {
+		p.Expires = *s.expires
 	}
 	return p
 }
@@ -93,7 +119,7 @@ func (l listing) refusal(err error) error {
 	if inner == "ForbiddenByFirewall" || inner == "ForbiddenByConnection" {
 		return err
 	}
-	return &Failure{Kind: Denied, Problem: fmt.Sprintf("client id %s may not list it (Azure answers 403 %s)", l.Identity.ClientID, inner),
+	return &Failure{Kind: Denied, Problem: fmt.Sprintf("%s may not list it (Azure answers 403 %s)", l.Identity.grantee(), inner),
 		Fix: `give it the role "Key Vault Reader" on the vault, or the permission List in its access policies; a new role takes some minutes`}
 }
 

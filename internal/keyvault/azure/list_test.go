@@ -3,6 +3,7 @@ package azure_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,31 @@ func TestList(t *testing.T) {
 	}
 	if _, err := client.Fetch(t.Context(), []keyvault.Reference{{Vault: shop, Name: "s0"}}); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("reading a value as a mere reader of metadata: %v", err)
+	}
+}
+
+// Certificates and keys are listed by the same role; a certificate stands in all three lists.
+func TestListTypes(t *testing.T) {
+	w := start(t, emulator.Reader)
+	date := time.Date(2036, 10, 1, 0, 0, 0, 0, time.UTC)
+	if _, err := w.SetCertificate(shop, emulator.Certificate{Name: "tls", KeyType: "EC", Expires: &date}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.SetKey(shop, emulator.Key{Name: "signing", KeyType: "EC", Disabled: true}); err != nil {
+		t.Fatal(err)
+	}
+	for kind, want := range map[keyvault.Type]string{
+		keyvault.SecretType: "tls true 2036;", keyvault.CertificateType: "tls true 2036;", keyvault.KeyType: "signing false 1;tls true 2036;",
+	} {
+		all, err := w.client(t, nil).List(t.Context(), shop, kind, 10)
+		slices.SortFunc(all, func(a, b azure.Properties) int { return strings.Compare(a.Name, b.Name) })
+		got := ""
+		for _, p := range all {
+			got += fmt.Sprintf("%s %t %d;", p.Name, p.Enabled, p.Expires.Year())
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: got %s, %v; want %s", kind, got, err, want)
+		}
 	}
 }
 
