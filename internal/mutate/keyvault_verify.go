@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ func (k *keyVault) verify() {
 		v.check(in.from, "", in.secret)
 	}
 }
+
+// AuthorityHost is where tokens come from by the policy's word. Empty leaves that to the cloud of the vault.
+func AuthorityHost(kv policy.KeyVault) string { return cmp.Or(kv.AuthorityHost, authorities[kv.Cloud]) }
 
 // verification is one call of verify.
 type verification struct {

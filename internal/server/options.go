@@ -24,6 +24,9 @@ type Options struct {
 	HealthAddr    string        //
 	DrainDelay    time.Duration // from the signal to stop until connections are closed
 	LogLevel      slog.Level
+
+	// The webhook's own identity in Azure, which reads metadata of vaults; all empty if it has none.
+	AzureClientID, AzureTenantID, AzureTokenFile string
 }
 
 // Command is the command line of cmd/webhook.
@@ -58,6 +61,9 @@ func Command() *cobra.Command {
 	f.StringVar(&o.MetricsAddr, "metrics-bind-address", ":8080", "address of /metrics")
 	f.StringVar(&o.HealthAddr, "health-bind-address", ":8081", "address of /healthz and /readyz")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 10*time.Second, "how long to serve on after a signal to stop, while endpoints are told")
+	f.StringVar(&o.AzureClientID, "azure-client-id", "", "identity that verifies by metadata the secrets that pods refer to (default: nobody verifies)")
+	f.StringVar(&o.AzureTenantID, "azure-tenant-id", "", "tenant of that identity")
+	f.StringVar(&o.AzureTokenFile, "azure-token-file", "", "projected token of the service account with audience api://AzureADTokenExchange, which stands for that identity")
 	f.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "lowest level to log: debug, info, warn, error")
 	return command
 }
