@@ -13,6 +13,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"twelvefold.dev/internal/keyvault"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
@@ -36,9 +37,11 @@ type Webhooks struct {
 	Cluster    Cluster
 	Policy     func() *policy.Policy // the one in force
 	AgentImage string
-	Log        *slog.Logger
-	Metrics    *Metrics
-	Now        func() time.Time
+	// Secret tells what is known of objects of vaults, as [policy.Lookup] has it; nil if nobody verifies.
+	Secret  func(keyvault.Object) policy.Metadata
+	Log     *slog.Logger
+	Metrics *Metrics
+	Now     func() time.Time
 }
 
 // Register adds the endpoints /mutate, /validate and /validate-policy.
@@ -172,6 +175,7 @@ func (w *Webhooks) Input(ctx context.Context, object manifest.Object) review.Inp
 		AgentImage:      w.AgentImage,
 		Lookup: policy.Lookup{
 			Object: func(kind, name string) []byte { return w.Cluster.Object(ctx, object.Namespace, kind, name) },
+			Secret: w.Secret,
 		},
 	}, ServiceAccount: func(name string) (map[string]string, error) {
 		return w.Cluster.ServiceAccount(ctx, object.Namespace, name)

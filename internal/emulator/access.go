@@ -4,21 +4,30 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
-// action is a permission on secrets, by the name that Azure RBAC gives it.
+// action is a permission, by the name that Azure RBAC gives it.
 type action string
 
 const (
-	readValue    action = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
-	readMetadata action = "Microsoft.KeyVault/vaults/secrets/readMetadata/action"
+	readSecret       action = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
+	readMetadata     action = "Microsoft.KeyVault/vaults/secrets/readMetadata/action"
+	readCertificates action = "Microsoft.KeyVault/vaults/certificates/read"
+	readKeys         action = "Microsoft.KeyVault/vaults/keys/read"
 )
 
-// allows tells what a role may do.
-func (r Role) allows(a action) bool {
-	return r == SecretsUser || r == Reader && a == readMetadata
+// roles are what Azure's definitions of them allow, of what is played here.
+var roles = map[Role][]action{
+	SecretsUser:     {readSecret, readMetadata},
+	CertificateUser: {readSecret, readMetadata, readCertificates, readKeys},
+	CryptoUser:      {readKeys},
+	Reader:          {readMetadata, readCertificates, readKeys},
 }
+
+// allows tells what a role may do.
+func (r Role) allows(a action) bool { return slices.Contains(roles[r], a) }
 
 // authorized lets a request through that carries our access token for the vault's cloud, of an identity with the permission.
 func (e *Emulator) authorized(a action, next func(http.ResponseWriter, *http.Request, Vault)) http.HandlerFunc {
@@ -40,6 +49,10 @@ func (e *Emulator) authorized(a action, next func(http.ResponseWriter, *http.Req
 		identify(w, clientID)
 		if !e.may(clientID, vault.Host, a) {
 			forbidden(vault, clientID, a, r.URL.Path).write(w)
+			return
+		}
+		if wait := e.rates.exceeded(vault, e.now()); wait > 0 {
+			throttled(w, wait)
 			return
 		}
 		next(w, r, vault)

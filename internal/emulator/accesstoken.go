@@ -8,13 +8,11 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// tokenLife is how long an access token is good for; Entra's last about as long.
-const tokenLife = time.Hour
-
 // tokenSigner makes and checks access tokens: to clients they are opaque, here they are JWTs under a key of this run.
 type tokenSigner struct {
-	now func() time.Time
-	key []byte
+	now  func() time.Time
+	life time.Duration
+	key  []byte
 }
 
 // accessClaims are the claims that Key Vault looks at.
@@ -24,10 +22,10 @@ type accessClaims struct {
 	Tenant string `json:"tid"`
 }
 
-func newTokenSigner(now func() time.Time) *tokenSigner {
+func newTokenSigner(now func() time.Time, life time.Duration) *tokenSigner {
 	key := make([]byte, 32)
 	rand.Read(key)
-	return &tokenSigner{now, key}
+	return &tokenSigner{now, life, key}
 }
 
 func (t *tokenSigner) sign(resource, tenant, clientID string) string {
@@ -36,7 +34,7 @@ func (t *tokenSigner) sign(resource, tenant, clientID string) string {
 		panic(err) // the key is ours and of the right size
 	}
 	token, err := jwt.Signed(signer).Claims(accessClaims{
-		Claims: jwt.Claims{Audience: jwt.Audience{resource}, Expiry: jwt.NewNumericDate(t.now().Add(tokenLife))},
+		Claims: jwt.Claims{Audience: jwt.Audience{resource}, Expiry: jwt.NewNumericDate(t.now().Add(t.life))},
 		AppID:  clientID, Tenant: tenant,
 	}).Serialize()
 	if err != nil {
@@ -55,6 +53,6 @@ func (t *tokenSigner) verify(token, resource, tenant string) (clientID string, o
 	if err := parsed.Claims(t.key, &c); err != nil {
 		return "", false
 	}
-	err = c.Validate(jwt.Expected{AnyAudience: jwt.Audience{resource}, Time: t.now()})
+	err = c.ValidateWithLeeway(jwt.Expected{AnyAudience: jwt.Audience{resource}, Time: t.now()}, 0)
 	return c.AppID, err == nil && c.Tenant == tenant
 }

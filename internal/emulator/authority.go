@@ -30,8 +30,7 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	template := template("Twelvefold emulator (tests only)")
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	template := caTemplate("Twelvefold emulator (tests only)")
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return nil, err
@@ -54,17 +53,33 @@ func template(name string) *x509.Certificate {
 	}
 }
 
+func caTemplate(name string) *x509.Certificate {
+	t := template(name)
+	t.IsCA, t.BasicConstraintsValid, t.KeyUsage = true, true, x509.KeyUsageCertSign
+	return t
+}
+
 // serverConfig presents a certificate for whatever host the client names.
-func (a *authority) serverConfig() *tls.Config {
+func (e *Emulator) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if hello.ServerName == "" {
 				return nil, errors.New("emulator: the client names no host")
 			}
-			return a.leaf(hello.ServerName)
+			return e.ca.Load().leaf(hello.ServerName)
 		},
 	}
+}
+
+// RotateCA has new connections present certificates of a new authority, whose certificate [Emulator.CAPEM] gives from now on.
+func (e *Emulator) RotateCA() error {
+	ca, err := newAuthority()
+	if err != nil {
+		return err
+	}
+	e.ca.Store(ca)
+	return nil
 }
 
 // leaf mints the certificate of a host, once.

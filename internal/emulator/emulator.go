@@ -1,5 +1,5 @@
 // Package emulator plays the parts of Azure that Twelvefold talks to, for the demo and the tests: the data plane of Key Vault
-// (secrets) and the token endpoint of Entra ID.
+// (secrets, certificates, keys), the token endpoint of Entra ID, and the nodes' metadata service that gives managed identities tokens.
 //
 // It is one listener, a forward proxy for HTTP CONNECT that ends TLS itself, with certificates of its own authority for whatever
 // host is asked for. So Azure's SDK runs unmodified, with real host names and with the verification of challenges on. A client needs
@@ -9,6 +9,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,16 +30,19 @@ type Config struct {
 	Listen  string           // address, default 127.0.0.1:0
 	Issuers []Issuer         // whose service account tokens are believed
 	Now     func() time.Time // default time.Now
+	// TokenLife is how long access tokens are good for. The default is an hour, about as Entra's.
+	TokenLife time.Duration
 	Seed
 }
 
 // Emulator is a running emulator. Its methods may be called from several goroutines.
 type Emulator struct {
 	url    string
-	ca     *authority
+	ca     atomic.Pointer[authority]
 	now    func() time.Time
 	store  *store
 	faults *faults
+	rates  rates
 	log    *requestLog
 	tokens *tokenSigner
 	trust  []*issuer
@@ -69,10 +74,11 @@ func Start(ctx context.Context, c Config) (*Emulator, error) {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
 	e := &Emulator{
-		url: "http://" + listener.Addr().String(), ca: ca, now: c.Now, store: store,
-		faults: &faults{}, log: &requestLog{}, tokens: newTokenSigner(c.Now),
+		url: "http://" + listener.Addr().String(), now: c.Now, store: store,
+		faults: &faults{}, log: &requestLog{}, tokens: newTokenSigner(c.Now, cmp.Or(c.TokenLife, time.Hour)),
 		tunnels: newTunnels(listener.Addr()), done: make(chan struct{}),
 	}
+	e.ca.Store(ca)
 	for _, i := range c.Issuers {
 		e.trust = append(e.trust, &issuer{Issuer: i})
 	}
@@ -86,7 +92,7 @@ func (e *Emulator) serve(l net.Listener) {
 	quiet := log.New(io.Discard, "", 0) // failed handshakes are the client's to report
 	e.outer = &http.Server{Handler: e.proxy(), ErrorLog: quiet, ReadHeaderTimeout: 10 * time.Second}
 	e.inner = &http.Server{
-		Handler: e.services(), ErrorLog: quiet, ReadHeaderTimeout: 10 * time.Second, TLSConfig: e.ca.serverConfig(), ConnContext: rememberConn,
+		Handler: e.services(), ErrorLog: quiet, ReadHeaderTimeout: 10 * time.Second, TLSConfig: e.serverConfig(), ConnContext: rememberConn,
 	}
 	go e.outer.Serve(l)
 	go e.inner.ServeTLS(e.tunnels, "", "")
@@ -109,4 +115,4 @@ func (e *Emulator) Done() <-chan struct{} { return e.done }
 func (e *Emulator) ProxyURL() string { return e.url }
 
 // CAPEM is the certificate of the emulator's authority. It is new with every start.
-func (e *Emulator) CAPEM() []byte { return e.ca.pem }
+func (e *Emulator) CAPEM() []byte { return e.ca.Load().pem }

@@ -17,7 +17,7 @@ var entraHosts = map[string]bool{
 	"login.partner.microsoftonline.cn": true,
 }
 
-// entra plays the part of Entra ID that client credentials with a federated token need.
+// entra plays the part of Entra ID that client credentials need.
 func (e *Emulator) entra() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /common/discovery/instance", instanceDiscovery)
@@ -50,7 +50,7 @@ func openIDConfiguration(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// token exchanges a service account's token for an access token.
+// token exchanges a service account's token, or a client secret, for an access token.
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow#third-case-access-token-request-with-a-federated-credential
 func (e *Emulator) token(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -66,20 +66,42 @@ func (e *Emulator) token(w http.ResponseWriter, r *http.Request) {
 	case resource == "":
 		refuseToken(1002012, "invalid_scope", "The scope must end with /.default.").write(w)
 		return
+	case r.PostForm.Has("client_secret"):
 	case r.PostForm.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer":
-		refuseToken(7000216, "invalid_client", "A client_assertion is required.").write(w)
+		refuseToken(7000216, "invalid_client", "A client_assertion or client_secret is required.").write(w)
 		return
 	}
 	tenant, clientID := r.PathValue("tenant"), r.PostForm.Get("client_id")
-	if refusal := e.verifyFederated(r.Context(), tenant, clientID, r.PostForm.Get("client_assertion")); refusal != nil {
+	var refusal *entraError
+	if r.PostForm.Has("client_secret") {
+		refusal = e.verifySecret(tenant, clientID, r.PostForm.Get("client_secret"))
+	} else {
+		refusal = e.verifyFederated(r.Context(), tenant, clientID, r.PostForm.Get("client_assertion"))
+	}
+	if refusal != nil {
 		refusal.write(w)
 		return
 	}
 	identify(w, clientID)
+	life := int(e.tokens.life.Seconds())
 	writeJSON(w, http.StatusOK, map[string]any{
-		"token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "ext_expires_in": int(tokenLife.Seconds()),
+		"token_type": "Bearer", "expires_in": life, "ext_expires_in": life,
 		"access_token": e.tokens.sign(resource, tenant, clientID),
 	})
+}
+
+// verifySecret judges a client secret.
+func (e *Emulator) verifySecret(tenant, clientID, secret string) *entraError {
+	id, ok := e.store.identity(clientID)
+	switch {
+	case !ok || id.Tenant != tenant:
+		return unknownApplication(tenant, clientID)
+	case id.ClientSecret == "" || id.ClientSecret != secret:
+		return refuseToken(7000215, "invalid_client", "Invalid client secret provided for app '%s'.", clientID)
+	case id.ClientSecretExpired:
+		return refuseToken(7000222, "invalid_client", "The provided client secret keys for app '%s' are expired.", clientID)
+	}
+	return nil
 }
 
 // resourceIn finds the scope that names a resource: the SDK adds openid and others.

@@ -85,7 +85,7 @@ func (e *Emulator) injectFault(w http.ResponseWriter, r *http.Request, host stri
 		return false
 	}
 	if f.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+		askToWait(w, f.RetryAfter)
 	}
 	switch {
 	case f.Body != "":
@@ -93,11 +93,16 @@ func (e *Emulator) injectFault(w http.ResponseWriter, r *http.Request, host stri
 		w.WriteHeader(f.Status)
 		io.WriteString(w, f.Body)
 	case f.Status == http.StatusTooManyRequests:
-		vaultError{f.Status, "Throttled", "", "Request was not processed because too many requests were received."}.write(w)
+		throttled(w, f.RetryAfter)
 	default:
 		vaultError{f.Status, http.StatusText(f.Status), "", fmt.Sprintf("The emulator was told to answer %d.", f.Status)}.write(w)
 	}
 	return true
+}
+
+// askToWait sends whole seconds, rounded up.
+func askToWait(w http.ResponseWriter, d time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int((d+time.Second-1)/time.Second)))
 }
 
 type connKey struct{}

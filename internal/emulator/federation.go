@@ -22,7 +22,7 @@ const leeway = 5 * time.Minute
 func (e *Emulator) verifyFederated(ctx context.Context, tenant, clientID, assertion string) *entraError {
 	id, ok := e.store.identity(clientID)
 	if !ok || id.Tenant != tenant {
-		return refuseToken(700016, "unauthorized_client", "Application with identifier '%s' was not found in the directory '%s'.", clientID, tenant)
+		return unknownApplication(tenant, clientID)
 	}
 	token, err := jwt.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 	if err != nil {
@@ -49,6 +49,10 @@ func (e *Emulator) verifyFederated(ctx context.Context, tenant, clientID, assert
 		return refuseToken(700213, "invalid_client", "No matching federated identity record found for presented assertion subject '%s'.", claims.Subject)
 	}
 	return nil
+}
+
+func unknownApplication(tenant, clientID string) *entraError {
+	return refuseToken(700016, "unauthorized_client", "Application with identifier '%s' was not found in the directory '%s'.", clientID, tenant)
 }
 
 func (f Federated) matches(c jwt.Claims) bool {

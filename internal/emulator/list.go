@@ -17,23 +17,27 @@ type page struct {
 	NextLink *string  `json:"nextLink"`
 }
 
-// listSecrets lists the newest version's metadata of every secret.
-func (e *Emulator) listSecrets(w http.ResponseWriter, r *http.Request, vault Vault) {
-	var all []bundle
-	for _, name := range e.store.names(vault.Host) {
-		newest, _ := pick(e.store.all(vault.Host, name), "")
-		all = append(all, newest.bundle(vault.Host, false))
+// list lists the newest version's metadata of every object of a kind.
+func (e *Emulator) list(k kind) handler {
+	return func(w http.ResponseWriter, r *http.Request, vault Vault) {
+		var all []bundle
+		for _, name := range e.store.names(vault.Host, k) {
+			newest, _ := pick(e.store.all(vault.Host, k, name), "")
+			all = append(all, newest.metadata(k, vault.Host, false))
+		}
+		writePage(w, r, vault.Host, all)
 	}
-	writePage(w, r, vault.Host, all)
 }
 
-// listVersions lists the metadata of all versions of a secret; of an unknown one the list is empty.
-func (e *Emulator) listVersions(w http.ResponseWriter, r *http.Request, vault Vault) {
-	var all []bundle
-	for _, v := range e.store.all(vault.Host, r.PathValue("name")) {
-		all = append(all, v.bundle(vault.Host, true))
+// listVersions lists the metadata of all versions of an object; of an unknown one the list is empty.
+func (e *Emulator) listVersions(k kind) handler {
+	return func(w http.ResponseWriter, r *http.Request, vault Vault) {
+		var all []bundle
+		for _, v := range e.store.all(vault.Host, k, r.PathValue("name")) {
+			all = append(all, v.metadata(k, vault.Host, true))
+		}
+		writePage(w, r, vault.Host, all)
 	}
-	writePage(w, r, vault.Host, all)
 }
 
 // writePage sends the part of a list that maxresults and $skiptoken ask for.

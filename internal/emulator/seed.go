@@ -14,13 +14,23 @@ type Seed struct {
 	Identities []Identity `json:"identities,omitempty"`
 }
 
-// Vault is a vault and its secrets.
+// Vault is a vault and its objects.
 type Vault struct {
-	Host           string   `json:"host"`                     // the whole host: shop.vault.azure.net
-	Tenant         string   `json:"tenant,omitempty"`         // default [DefaultTenant]
-	Resource       string   `json:"resource,omitempty"`       // what challenges name; default is the vault's domain, as clients demand
-	AccessPolicies bool     `json:"accessPolicies,omitempty"` // the older permission model: refusals read otherwise
-	Secrets        []Secret `json:"secrets,omitempty"`
+	Host           string `json:"host"`                     // the whole host: shop.vault.azure.net
+	Tenant         string `json:"tenant,omitempty"`         // default [DefaultTenant]
+	Resource       string `json:"resource,omitempty"`       // what challenges name; default is the vault's domain, as clients demand
+	AccessPolicies bool   `json:"accessPolicies,omitempty"` // the older permission model: refusals read otherwise
+	Rate           *Rate  `json:"rate,omitempty"`           // default: no limit
+
+	Secrets      []Secret      `json:"secrets,omitempty"`
+	Certificates []Certificate `json:"certificates,omitempty"`
+	Keys         []Key         `json:"keys,omitempty"`
+}
+
+// Rate is how many authorized requests a vault answers in a window of time. The others get 429, with the rest of the window as Retry-After.
+type Rate struct {
+	Requests int           `json:"requests"`
+	Window   time.Duration `json:"window"` // nanoseconds in JSON
 }
 
 // Secret is one version of a secret. The version set last is the newest.
@@ -35,13 +45,37 @@ type Secret struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 }
 
+// Certificate is one version of a certificate. The emulator makes it, and with it a key and a secret of the same name and version, as Key Vault does.
+type Certificate struct {
+	Name         string     `json:"name"`
+	Version      string     `json:"version,omitempty"`
+	ContentType  string     `json:"contentType,omitempty"`  // of its secret: application/x-pkcs12 (default) or application/x-pem-file
+	KeyType      string     `json:"keyType,omitempty"`      // RSA (default) or EC
+	Intermediate bool       `json:"intermediate,omitempty"` // signed by an intermediate below a root; else by itself
+	Disabled     bool       `json:"disabled,omitempty"`
+	NotBefore    *time.Time `json:"notBefore,omitempty"`
+	Expires      *time.Time `json:"expires,omitempty"`
+}
+
+// Key is one version of a key, which the emulator makes.
+type Key struct {
+	Name      string     `json:"name"`
+	Version   string     `json:"version,omitempty"`
+	KeyType   string     `json:"keyType,omitempty"` // RSA (default) or EC
+	Disabled  bool       `json:"disabled,omitempty"`
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+	Expires   *time.Time `json:"expires,omitempty"`
+}
+
 // Role is a role of Azure RBAC on a vault, by its name there.
 type Role string
 
-// The two roles that matter to readers of secrets.
+// The roles that matter to readers. What is public of certificates and keys counts as metadata in Azure: Reader gets it.
 const (
-	SecretsUser Role = "Key Vault Secrets User" // values and metadata
-	Reader      Role = "Key Vault Reader"       // metadata only
+	SecretsUser     Role = "Key Vault Secrets User"     // secrets
+	CertificateUser Role = "Key Vault Certificate User" // secrets, certificates, public keys
+	CryptoUser      Role = "Key Vault Crypto User"      // public keys; what it may do with the private ones is not played
+	Reader          Role = "Key Vault Reader"           // all but values of secrets
 )
 
 // Identity is an application or managed identity of Entra ID.
@@ -50,7 +84,20 @@ type Identity struct {
 	Tenant    string          `json:"tenant,omitempty"` // default [DefaultTenant]
 	Federated []Federated     `json:"federated,omitempty"`
 	Roles     map[string]Role `json:"roles,omitempty"` // by the vault's host; "*" is any vault
+
+	ClientSecret        string  `json:"clientSecret,omitempty"` // of a service principal
+	ClientSecretExpired bool    `json:"clientSecretExpired,omitempty"`
+	Managed             Managed `json:"managed,omitempty"` // the nodes' metadata service gives tokens for it
 }
+
+// Managed is how a managed identity is assigned to the nodes.
+type Managed string
+
+// The ways: by client id, or without one.
+const (
+	UserAssigned   Managed = "user"
+	SystemAssigned Managed = "system"
+)
 
 // Federated is a federated credential: whose tokens stand for the identity.
 type Federated struct {

@@ -5,12 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // store holds vaults and identities.
@@ -24,17 +25,38 @@ type store struct {
 
 type vault struct {
 	Vault
-	versions map[string][]version // by secret name in lower case: Key Vault ignores case; oldest first
+	versions map[object][]version // oldest first
 }
 
+// kind is a type of objects, by its name in URLs.
+type kind string
+
+const (
+	secrets      kind = "secrets"
+	certificates kind = "certificates"
+	keys         kind = "keys"
+)
+
+func (k kind) singular() string { return strings.TrimSuffix(string(k), "s") }
+
+// object names all versions of an object.
+type object struct {
+	kind
+	name string // in lower case: Key Vault ignores case
+}
+
+// version is one version of an object of any kind.
 type version struct {
-	Secret
-	created time.Time
+	Secret      // of the other kinds, what they have in common with secrets
+	created     time.Time
+	certificate bool             // it is a certificate's, or made for one
+	cer         []byte           // DER
+	key         *jose.JSONWebKey // public
 }
 
 var (
-	secretName    = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
-	secretVersion = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	objectName    = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
+	objectVersion = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
 func newStore(s Seed, now func() time.Time) (*store, error) {
@@ -42,7 +64,17 @@ func newStore(s Seed, now func() time.Time) (*store, error) {
 	for _, v := range s.Vaults {
 		st.addVault(v)
 		for _, secret := range v.Secrets {
-			if _, err := st.set(v.Host, secret); err != nil {
+			if _, err := st.set(v.Host, secrets, version{Secret: secret}); err != nil {
+				return nil, err
+			}
+		}
+		for _, c := range v.Certificates {
+			if _, err := st.setCertificate(v.Host, c); err != nil {
+				return nil, err
+			}
+		}
+		for _, k := range v.Keys {
+			if _, err := st.setKey(v.Host, k); err != nil {
 				return nil, err
 			}
 		}
@@ -54,8 +86,17 @@ func newStore(s Seed, now func() time.Time) (*store, error) {
 }
 
 // SetSecret adds a version, which becomes the newest, and returns its id. It makes the vault if there is none.
-func (e *Emulator) SetSecret(host string, s Secret) (version string, err error) {
-	return e.store.set(host, s)
+func (e *Emulator) SetSecret(host string, s Secret) (id string, err error) {
+	return e.store.set(host, secrets, version{Secret: s})
+}
+
+// DeleteSecret deletes a secret with all its versions.
+func (e *Emulator) DeleteSecret(host, name string) {
+	e.store.mu.Lock()
+	defer e.store.mu.Unlock()
+	if v := e.store.vaults[strings.ToLower(host)]; v != nil {
+		delete(v.versions, object{secrets, strings.ToLower(name)})
+	}
 }
 
 // AddVault adds an empty vault, or changes the settings of one.
@@ -67,35 +108,43 @@ func (e *Emulator) SetIdentity(i Identity) { e.store.setIdentity(i) }
 func (s *store) addVault(v Vault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.Host, v.Tenant, v.Secrets = strings.ToLower(v.Host), cmp.Or(v.Tenant, DefaultTenant), nil
-	versions := map[string][]version{}
+	v.Host, v.Tenant, v.Secrets, v.Certificates, v.Keys = strings.ToLower(v.Host), cmp.Or(v.Tenant, DefaultTenant), nil, nil, nil
+	versions := map[object][]version{}
 	if old := s.vaults[v.Host]; old != nil {
 		versions = old.versions
 	}
 	s.vaults[v.Host] = &vault{v, versions}
 }
 
-func (s *store) set(host string, secret Secret) (string, error) {
-	if !secretName.MatchString(secret.Name) {
-		return "", fmt.Errorf("emulator: %q is no secret name", secret.Name)
+// set adds a version, or replaces one of the same id.
+func (s *store) set(host string, k kind, one version) (string, error) {
+	if !objectName.MatchString(one.Name) {
+		return "", fmt.Errorf("emulator: %q is no name of a %s", one.Name, k.singular())
 	}
-	if secret.Version == "" {
-		id := make([]byte, 16)
-		rand.Read(id)
-		secret.Version = hex.EncodeToString(id)
-	}
-	if !secretVersion.MatchString(secret.Version) {
-		return "", fmt.Errorf("emulator: %s: %q is no version", secret.Name, secret.Version)
+	one.Version = cmp.Or(one.Version, newID())
+	if !objectVersion.MatchString(one.Version) {
+		return "", fmt.Errorf("emulator: %s: %q is no version", one.Name, one.Version)
 	}
 	if !s.hasVault(host) {
 		s.addVault(Vault{Host: host})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, v := strings.ToLower(secret.Name), s.vaults[strings.ToLower(host)]
-	rest := slices.DeleteFunc(v.versions[key], func(old version) bool { return old.Version == secret.Version })
-	v.versions[key] = append(rest, version{secret, s.now()})
-	return secret.Version, nil
+	key, v := object{k, strings.ToLower(one.Name)}, s.vaults[strings.ToLower(host)]
+	rest := slices.DeleteFunc(v.versions[key], func(old version) bool { return old.Version == one.Version })
+	created := s.now()
+	if n := len(rest); n > 0 && created.Unix() <= rest[n-1].created.Unix() {
+		created = rest[n-1].created.Add(time.Second) // times go out in seconds, and readers order versions by them
+	}
+	one.created = created
+	v.versions[key] = append(rest, one)
+	return one.Version, nil
+}
+
+func newID() string {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }
 
 func (s *store) setIdentity(i Identity) {
@@ -127,16 +176,35 @@ func (s *store) identity(clientID string) (Identity, bool) {
 	return i, ok
 }
 
-// names lists the secrets of a vault in order.
-func (s *store) names(host string) []string {
+// names lists the objects of a kind in a vault in order.
+func (s *store) names(host string, k kind) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.Sorted(maps.Keys(s.vaults[host].versions))
+	var names []string
+	for o := range s.vaults[host].versions {
+		if o.kind == k {
+			names = append(names, o.name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
-// all lists the versions of a secret, oldest first.
-func (s *store) all(host, name string) []version {
+// all lists the versions of an object, oldest first.
+func (s *store) all(host string, k kind, name string) []version {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.Clone(s.vaults[host].versions[strings.ToLower(name)])
+	return slices.Clone(s.vaults[host].versions[object{k, strings.ToLower(name)}])
+}
+
+// assigned finds the managed identity that the metadata service knows by a client id, or without one.
+func (s *store) assigned(clientID string) (Identity, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, i := range s.identities {
+		if clientID == "" && i.Managed == SystemAssigned || clientID != "" && i.ClientID == clientID && i.Managed != "" {
+			return i, true
+		}
+	}
+	return Identity{}, false
 }

@@ -3,6 +3,7 @@ package emulator
 import (
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // vaultError is a refusal in Key Vault's JSON. The inner code says which of the many kinds of 403 it is.
@@ -30,15 +31,17 @@ func (e vaultError) write(w http.ResponseWriter) {
 	writeJSON(w, e.status, body)
 }
 
-func secretNotFound(id string) vaultError {
-	return vaultError{http.StatusNotFound, "SecretNotFound", "", fmt.Sprintf("A secret with (name/id) %s was not found in this key vault.", id)}
+func notFound(k kind, id string) vaultError {
+	what := k.singular()
+	return vaultError{http.StatusNotFound, strings.ToUpper(what[:1]) + what[1:] + "NotFound", "",
+		fmt.Sprintf("A %s with (name/id) %s was not found in this key vault.", what, id)}
 }
 
 // forbidden is the refusal in the words of the vault's permission model.
 func forbidden(v Vault, clientID string, a action, path string) vaultError {
 	if v.AccessPolicies {
 		return vaultError{http.StatusForbidden, "Forbidden", "AccessDenied", fmt.Sprintf(
-			"The user, group or application 'appid=%s' does not have secrets get permission on key vault '%s'.", clientID, v.Host)}
+			"The user, group or application 'appid=%s' does not have %s get permission on key vault '%s'.", clientID, strings.Split(path, "/")[1], v.Host)}
 	}
 	return vaultError{http.StatusForbidden, "Forbidden", "ForbiddenByRbac", fmt.Sprintf(
 		"Caller is not authorized to perform action on resource.\r\nCaller: appid=%s\r\nAction: '%s'\r\nResource: '%s%s'\r\nVault: %s\r\n",

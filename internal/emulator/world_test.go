@@ -88,17 +88,32 @@ func (w world) secretsWith(t *testing.T, host, clientID, token string) *azsecret
 	if strings.HasSuffix(host, ".cn") {
 		options.Cloud.ActiveDirectoryAuthorityHost = "https://login.chinacloudapi.cn/"
 	}
+	cred := w.credentialWith(t, clientID, token, options)
+	c, err := azsecrets.NewClient("https://"+host, cred, &azsecrets.ClientOptions{ClientOptions: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (w world) credential(t *testing.T, clientID string, options azcore.ClientOptions) azcore.TokenCredential {
+	t.Helper()
+	token, err := w.cluster.Token("shop", "api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.credentialWith(t, clientID, token, options)
+}
+
+func (w world) credentialWith(t *testing.T, clientID, token string, options azcore.ClientOptions) azcore.TokenCredential {
+	t.Helper()
 	cred, err := azidentity.NewClientAssertionCredential(emulator.DefaultTenant, clientID,
 		func(context.Context) (string, error) { return token, nil },
 		&azidentity.ClientAssertionCredentialOptions{ClientOptions: options})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := azsecrets.NewClient("https://"+host, cred, &azsecrets.ClientOptions{ClientOptions: options})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return cred
 }
 
 func (w world) set(t *testing.T, host string, s emulator.Secret) string {

@@ -76,6 +76,7 @@ func (k *keyVault) run() {
 	}
 	k.checkClashes()
 	k.checkTenancy()
+	k.verify()
 	k.checkDelivery()
 	if !k.refused && len(k.values)+len(k.env)+len(k.files) > 0 {
 		k.deliver()

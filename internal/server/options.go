@@ -29,6 +29,9 @@ type Options struct {
 	Rollout       bool // roll out workloads whose secrets have changed
 	RolloutRate   int  // of them, in a minute
 	LogLevel      slog.Level
+
+	// The webhook's own identity in Azure, which reads metadata of vaults; all empty if it has none.
+	AzureClientID, AzureTenantID, AzureTokenFile string
 }
 
 // Command is the command line of cmd/webhook.
@@ -68,6 +71,9 @@ func Command() *cobra.Command {
 	f.BoolVar(&o.Sources.AzureKeyVaultSecrets, "azure-key-vault-secrets", true, "read AzureKeyVaultSecrets of akv2k8s, where the cluster has that kind")
 	f.BoolVar(&o.Rollout, "rollout", false, "restart the pods of workloads with rotation rollout when their secrets change; one replica does, by the Lease twelvefold-rollout")
 	f.IntVar(&o.RolloutRate, "rollout-per-minute", 10, "how many workloads to roll out in a minute at most")
+	f.StringVar(&o.AzureClientID, "azure-client-id", "", "identity that verifies by metadata the secrets that pods refer to (default: nobody verifies)")
+	f.StringVar(&o.AzureTenantID, "azure-tenant-id", "", "tenant of that identity")
+	f.StringVar(&o.AzureTokenFile, "azure-token-file", "", "projected token of the service account with audience api://AzureADTokenExchange, which stands for that identity")
 	f.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "lowest level to log: debug, info, warn, error")
 	return command
 }

@@ -31,6 +31,8 @@ import (
 	"twelvefold.dev/certs"
 	"twelvefold.dev/internal/admission"
 	"twelvefold.dev/internal/cluster"
+	"twelvefold.dev/internal/keyvault/catalog"
+	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/store"
 )
 
@@ -108,6 +110,10 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 		Name:     client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName},
 		LastGood: client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName + "-last-good"}}
 	policies.RegisterMetrics(ctrlmetrics.Registry)
+	access, err := newAzureAccess(o, policies.Policy, log)
+	if err != nil {
+		return err
+	}
 	ctrlmetrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "twelvefold_certificate_expiry_timestamp_seconds",
 		Help: "When the serving certificate ends, in seconds since 1970; 0 while there is none.",
@@ -115,6 +121,14 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 
 	webhooks := &admission.Webhooks{Cluster: knowledge, Policy: policies.Policy, AgentImage: o.AgentImage, Log: log,
 		Metrics: admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
+	if access != nil {
+		vaults := catalog.New(access.lister, log, catalog.NewMetrics(ctrlmetrics.Registry))
+		webhooks.Secret = vaults.Lookup
+		policies.Changed = func(p *policy.Policy) { vaults.Warm(verifiedVaults(p)) }
+		if err := mgr.Add(vaults); err != nil {
+			return err
+		}
+	}
 	webhooks.Register(mgr.GetWebhookServer())
 
 	health, err := healthServer(o.HealthAddr, []check{

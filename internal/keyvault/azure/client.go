@@ -1,6 +1,6 @@
-// Package azure reads secrets from Azure Key Vault with Azure's own SDK.
+// Package azure reads secrets, certificates and public keys from Azure Key Vault with Azure's own SDK.
 //
-// The credential is constructed explicitly (workload identity): DefaultAzureCredential's probing is slow, and nobody knows which identity
+// The credential is constructed explicitly: DefaultAzureCredential's probing is slow, and nobody knows which identity
 // it ends up with. The SDK's check that a challenge's resource matches the vault's domain stays on. There is one client per vault, so that
 // a vault's 401 challenge is paid once. Retries are this package's own (see retry.go); the SDK's are off, since they know neither
 // the deadline nor jitter after Retry-After.
@@ -9,7 +9,6 @@ package azure
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -19,6 +18,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
@@ -54,11 +55,13 @@ func New(c Config) (*Client, error) {
 	return &Client{Config: c, vaults: map[string]*vault{}, credentials: map[string]azcore.TokenCredential{}}, nil
 }
 
-// vault is the SDK's client of one vault.
+// vault is the SDK's clients of one vault.
 type vault struct {
-	*azsecrets.Client
-	turn       chan struct{} // see enter
-	authorized atomic.Bool   // the vault has answered a request that carried a token
+	secrets      *azsecrets.Client
+	certificates *azcertificates.Client
+	keys         *azkeys.Client
+	turn         chan struct{} // see enter
+	authorized   atomic.Bool   // the vault has answered a request that carried a token it trusts
 }
 
 func (c *Client) vault(host string) (*vault, error) {
@@ -81,12 +84,30 @@ func (c *Client) vault(host string) (*vault, error) {
 		}
 		c.credentials[authority] = credential
 	}
-	client, err := azsecrets.NewClient("https://"+host, c.credentials[authority], &azsecrets.ClientOptions{ClientOptions: options})
+	options.Transport = &challenges{Transporter: options.Transport}
+	v, err := newVault("https://"+host, c.credentials[authority], options)
 	if err != nil {
 		return nil, err
 	}
-	c.vaults[host] = &vault{Client: client, turn: make(chan struct{}, 1)}
-	return c.vaults[host], nil
+	c.vaults[host] = v
+	return v, nil
+}
+
+func newVault(url string, credential azcore.TokenCredential, options azcore.ClientOptions) (*vault, error) {
+	v := &vault{turn: make(chan struct{}, 1)}
+	var errs [3]error
+	v.secrets, errs[0] = azsecrets.NewClient(url, credential, &azsecrets.ClientOptions{ClientOptions: options})
+	v.certificates, errs[1] = azcertificates.NewClient(url, credential, &azcertificates.ClientOptions{ClientOptions: options})
+	v.keys, errs[2] = azkeys.NewClient(url, credential, &azkeys.ClientOptions{ClientOptions: options})
+	return v, cmp.Or(errs[:]...)
+}
+
+// forget drops a vault's clients and the credential, so that the next attempt signs in anew.
+func (c *Client) forget(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.vaults, host)
+	delete(c.credentials, cmp.Or(c.Identity.AuthorityHost, authorityOf(host)))
 }
 
 // enter waits for the turn to send a request; leave ends the turn. Until the vault has answered one, requests go out one at a time:
@@ -105,18 +126,6 @@ func (v *vault) enter(ctx context.Context) (leave func(), err error) {
 		leave()
 	}
 	return leave, nil
-}
-
-// get sends one request.
-func (v *vault) get(ctx context.Context, name, version string, timeout time.Duration) (azsecrets.Secret, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	res, err := v.GetSecret(ctx, name, version, nil)
-	var answer *azcore.ResponseError
-	if err == nil || errors.As(err, &answer) {
-		v.authorized.Store(true)
-	}
-	return res.Secret, err
 }
 
 // authorityOf is the token issuer of a vault's cloud.

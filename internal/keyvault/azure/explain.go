@@ -21,7 +21,7 @@ import (
 )
 
 // explain turns an SDK's error into a failure.
-func (c *Client) explain(s keyvault.Reference, err error, a *attempt) *Failure {
+func (c *Client) explain(s keyvault.Object, err error, a *attempt) *Failure {
 	var (
 		known  *Failure
 		vault  *azcore.ResponseError
@@ -44,27 +44,34 @@ func (c *Client) explain(s keyvault.Reference, err error, a *attempt) *Failure {
 	return &Failure{Kind: Configuration, Subject: s.String(), Problem: firstSentence(err.Error()), Fix: "check the vault, the client and tenant id and the authority host"}
 }
 
+// permissions are what a reader of a type of objects needs: by Azure RBAC, and by the older access policies.
+var permissions = map[keyvault.Type]struct{ role, policy string }{
+	keyvault.SecretType:      {"Key Vault Secrets User", "secret"},
+	keyvault.CertificateType: {"Key Vault Certificate User", "certificate"},
+	keyvault.KeyType:         {"Key Vault Crypto User", "key"},
+}
+
 // vaultRefusal explains an answer of Key Vault by its status and its inner code.
 // https://learn.microsoft.com/azure/key-vault/general/rest-error-codes
-func (c *Client) vaultRefusal(s keyvault.Reference, err *azcore.ResponseError) *Failure {
+func (c *Client) vaultRefusal(s keyvault.Object, err *azcore.ResponseError) *Failure {
 	inner := innerCode(err.RawResponse)
 	said := strings.TrimSpace(fmt.Sprintf("Azure answers %d %s", err.StatusCode, cmp.Or(inner, err.ErrorCode)))
 	f := &Failure{Subject: s.String()}
 	switch status := err.StatusCode; {
-	case inner == "SecretDisabled":
+	case strings.HasSuffix(inner, "Disabled"): // SecretDisabled, KeyDisabled
 		f.Kind, f.Problem, f.Fix = Disabled, "it is disabled", "enable it, or name another version"
 	case inner == "ForbiddenByFirewall" || inner == "ForbiddenByConnection":
 		f.Kind, f.Problem = Denied, "the vault does not let this network in ("+said+")"
 		f.Fix = "allow the cluster's outbound address in the vault's firewall, or use its private endpoint"
 	case inner == "AccessDenied":
 		f.Kind, f.Problem = Denied, said
-		f.Fix = fmt.Sprintf("give client id %s the secret permission Get in the vault's access policies", c.Identity.ClientID)
+		f.Fix = fmt.Sprintf("give %s the %s permission Get in the vault's access policies", c.Identity.grantee(), permissions[s.Type].policy)
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
 		f.Kind, f.Problem = Denied, said
-		f.Fix = fmt.Sprintf(`give client id %s the role "Key Vault Secrets User" on the vault; a new role takes some minutes`, c.Identity.ClientID)
+		f.Fix = fmt.Sprintf(`give %s the role "%s" on the vault; a new role takes some minutes`, c.Identity.grantee(), permissions[s.Type].role)
 	case status == http.StatusNotFound:
 		f.Kind, f.Problem = Missing, "it does not exist ("+said+")"
-		f.Fix = "create it, correct the name, or mark the reference optional"
+		f.Fix = missingFix
 	case status == http.StatusTooManyRequests:
 		f.Kind, f.Problem, f.Fix = Unreachable, "the vault is throttled ("+said+")", "start fewer pods at a time, or spread their secrets over several vaults"
 	case isTemporary(status):
@@ -116,7 +123,7 @@ func (c *Client) signInRefusal(res *http.Response) *Failure {
 }
 
 // networkFailure explains that there was no answer from the vault or from Entra ID.
-func (c *Client) networkFailure(s keyvault.Reference, err error) *Failure {
+func (c *Client) networkFailure(s keyvault.Object, err error) *Failure {
 	host := s.Vault
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		if target, parseErr := url.Parse(u.URL); parseErr == nil {
@@ -184,3 +191,5 @@ func firstSentence(s string) string {
 	sentence, _, _ := strings.Cut(firstLine(s), ". ")
 	return sentence
 }
+
+const missingFix = "create it, correct the name, or mark the reference optional"

@@ -32,6 +32,9 @@ type Failure struct {
 // Error is one line.
 func (f *Failure) Error() string { return f.Subject + ": " + f.Problem + "; " + f.Fix }
 
+// Temporary reports whether it may pass by itself, so that trying again later makes sense.
+func (f *Failure) Temporary() bool { return f.temporary }
+
 // Failures are several.
 type Failures []*Failure
 

@@ -2,12 +2,9 @@ package azure
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"golang.org/x/sync/errgroup"
 
 	"twelvefold.dev/internal/keyvault"
@@ -19,8 +16,8 @@ const parallel = 4
 // Contents are what was fetched. An optional object that is missing is not in them.
 type Contents map[keyvault.Object]keyvault.Content
 
-// Fetch gets the newest or the named version of every secret, each distinct one once. It retries what may pass until ctx's deadline.
-// The error is nil or [Failures] and tells of every secret that could not be had; one that is missing where all its uses are optional is no failure.
+// Fetch gets the newest or the named version of every object, each distinct one once. It retries what may pass until ctx's deadline.
+// The error is nil or [Failures] and tells of every object that could not be had; one that is missing where all its uses are optional is no failure.
 func (c *Client) Fetch(ctx context.Context, references []keyvault.Reference) (Contents, error) {
 	wanted := distinct(references)
 	contents := make([]*keyvault.Content, len(wanted))
@@ -69,14 +66,8 @@ func distinct(references []keyvault.Reference) []keyvault.Reference {
 }
 
 // fetchOne gets one secret, however many attempts that takes. Both results are nil for an optional secret that is missing.
-func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (content *keyvault.Content, failure *Failure) {
-	defer func() {
-		if p := recover(); p != nil { // a panic's message might quote a response; the stack holds addresses only
-			c.Log.Error("internal error", "vault", s.Vault, "secret", s.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			content, failure = nil, &Failure{Kind: Configuration, Subject: s.String(), Problem: "internal error", Fix: "report the stack in the log"}
-		}
-	}()
-	log := c.Log.With("vault", s.Vault, "secret", s.Name)
+func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (*keyvault.Content, *Failure) {
+	log := c.Log.With("vault", s.Vault, "object", s.Name)
 	var last *Failure
 	for n := 1; ; n++ {
 		content, failure := c.try(ctx, s)
@@ -105,48 +96,15 @@ func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (content 
 
 // try makes one attempt.
 func (c *fetching) try(ctx context.Context, s keyvault.Reference) (*keyvault.Content, *Failure) {
-	ctx, attempt := withAttempt(ctx)
-	v, err := c.vault(s.Vault)
-	if err != nil {
-		return nil, c.explain(s, err, attempt)
-	}
-	leave, err := v.enter(ctx)
-	if err != nil {
-		return nil, c.explain(s, err, attempt)
-	}
-	defer leave()
-	if f, ok := c.refused.Load(s.Vault); ok {
-		return nil, f.(*Failure)
-	}
-	secret, err := v.get(ctx, s.Name, s.Version, c.Retry.Timeout)
-	if err != nil {
-		f := c.explain(s, err, attempt)
-		if f.Subject == c.Identity.String() && !f.temporary {
-			c.refused.Store(s.Vault, f)
+	o := s.Object()
+	content, f := once(ctx, c.Client, o, func(ctx context.Context, v *vault) (*keyvault.Content, error) {
+		if f, ok := c.refused.Load(o.Vault); ok {
+			return nil, f.(*Failure)
 		}
-		return nil, f
+		return c.get(ctx, v, o)
+	})
+	if f != nil && f.Subject == c.Identity.String() && !f.temporary {
+		c.refused.Store(o.Vault, f)
 	}
-	if f := c.outOfDate(s, secret); f != nil {
-		return nil, f
-	}
-	if secret.Value == nil {
-		return nil, &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer holds no value", Fix: "check what answers in Azure's place"}
-	}
-	return &keyvault.Content{Version: secret.ID.Version(), Text: *secret.Value}, nil
-}
-
-// outOfDate judges the dates of a secret, which Azure leaves to the reader: it serves values before and after them.
-func (c *Client) outOfDate(s keyvault.Reference, secret azsecrets.Secret) *Failure {
-	a := secret.Attributes
-	if a == nil {
-		return nil
-	}
-	const day = "2006-01-02 15:04 MST"
-	if a.Expires != nil && !c.Now().Before(*a.Expires) {
-		return &Failure{Kind: Disabled, Subject: s.String(), Problem: "it expired at " + a.Expires.UTC().Format(day), Fix: "set a new version, or move its expiry date"}
-	}
-	if a.NotBefore != nil && c.Now().Before(*a.NotBefore) {
-		return &Failure{Kind: Disabled, Subject: s.String(), Problem: "it is not valid before " + a.NotBefore.UTC().Format(day), Fix: "move its activation date, or name an older version"}
-	}
-	return nil
+	return content, f
 }

@@ -24,6 +24,9 @@ type Identity struct {
 // String names the identity for messages.
 func (id Identity) String() string { return "identity " + id.ClientID }
 
+// grantee is what roles are given to.
+func (id Identity) grantee() string { return "client id " + id.ClientID }
+
 func (id Identity) validate() error {
 	for _, field := range []struct{ value, env, hint string }{
 		{id.ClientID, "AZURE_CLIENT_ID", "annotate the service account with azure.workload.identity/client-id"},

@@ -1,7 +1,7 @@
 // Package reviewtest reads the fixtures of rules and mutators.
 //
 // A fixture is a YAML file of objects to review. A Namespace or ServiceAccount in it is the cluster's knowledge, a
-// Policy is the policy in force.
+// Policy is the policy in force, and Vaults (see vaults.go) are what is known of Key Vault.
 package reviewtest
 
 import (
@@ -30,6 +30,9 @@ var Facts = policy.Facts{
 	AgentImage: "twelvefold-agent:v0",
 }
 
+// fixturesVersion is the apiVersion of documents that hold facts.
+const fixturesVersion = "fixtures.twelvefold.dev/v1"
+
 // Load reads the inputs of a fixture.
 func Load(t testing.TB, file string) []review.Input {
 	t.Helper()
@@ -42,8 +45,13 @@ func Load(t testing.TB, file string) []review.Input {
 		t.Fatal(err)
 	}
 	effective := policy.Default(rules.Catalogue{})
+	facts := Facts
 	var reviewed []manifest.Object
 	for _, o := range objects {
+		if o.APIVersion == fixturesVersion && o.Kind == vaultsKind {
+			facts.Secret = secrets(t, o)
+			continue
+		}
 		if o.APIVersion == policy.APIVersion {
 			if effective, err = policy.Parse(o.JSON, rules.Catalogue{}); err != nil {
 				t.Fatalf("%s: %v", file, err)
@@ -52,7 +60,7 @@ func Load(t testing.TB, file string) []review.Input {
 		}
 		reviewed = append(reviewed, o)
 	}
-	return review.Offline(reviewed, effective, Facts)
+	return review.Offline(reviewed, effective, facts)
 }
 
 // Files are the files that match, of which there must be one.

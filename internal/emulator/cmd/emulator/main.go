@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"twelvefold.dev/internal/emulator"
 )
@@ -30,12 +31,13 @@ func run() (err error) {
 	jwks := flag.String("jwks", "https://kubernetes.default.svc/openid/v1/jwks", "the issuer's keys: URL or file")
 	jwksCA := flag.String("jwks-ca", serviceAccount+"ca.crt", "authority of the URL; empty: the system's")
 	jwksToken := flag.String("jwks-token", serviceAccount+"token", "token to show at the URL; empty: none")
+	tokenLife := flag.Duration("token-life", time.Hour, "how long access tokens are good for")
 	caOut := flag.String("ca-out", "", "file to write the emulator's authority to; also at GET /ca.pem")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	config := emulator.Config{Listen: *listen, Issuers: []emulator.Issuer{{Name: *issuer, Keys: emulator.KeysFromFile(*jwks)}}}
+	config := emulator.Config{Listen: *listen, TokenLife: *tokenLife, Issuers: []emulator.Issuer{{Name: *issuer, Keys: emulator.KeysFromFile(*jwks)}}}
 	if strings.HasPrefix(*jwks, "https://") {
 		config.Issuers[0].Keys = emulator.KeysFromURL(*jwks, *jwksCA, *jwksToken)
 	}
