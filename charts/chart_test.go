@@ -280,3 +280,28 @@ func mustHaveArg(t *testing.T, container corev1.Container, want string) {
 	}
 	t.Errorf("args lack %s: %q", want, container.Args)
 }
+
+// TestPullSecret mounts the docker config where the webhook looks for it, beside its certificate.
+func TestPullSecret(t *testing.T) {
+	all := render(t, "registry.pullSecret=acr-pull", "certificates.mode=secret", "certificates.secretName=tls", "certificates.caBundle=-----BEGIN CERTIFICATE-----")
+	pod := get[*appsv1.Deployment](t, all, "Deployment/twelvefold-webhook").Spec.Template.Spec
+	container := pod.Containers[0]
+	dir := ""
+	for _, e := range container.Env {
+		if e.Name == "DOCKER_CONFIG" {
+			dir = e.Value
+		}
+	}
+	want := []corev1.VolumeMount{{Name: "tls", MountPath: "/etc/twelvefold/tls", ReadOnly: true}, {Name: "registry", MountPath: dir, ReadOnly: true}}
+	if diff := cmp.Diff(want, container.VolumeMounts); dir == "" || diff != "" {
+		t.Error(diff)
+	}
+	secret := &corev1.SecretVolumeSource{SecretName: "acr-pull", Items: []corev1.KeyToPath{{Key: ".dockerconfigjson", Path: "config.json"}}}
+	if diff := cmp.Diff(secret, pod.Volumes[len(pod.Volumes)-1].Secret); len(pod.Volumes) != 2 || diff != "" {
+		t.Error(diff)
+	}
+	pod = get[*appsv1.Deployment](t, render(t), "Deployment/twelvefold-webhook").Spec.Template.Spec
+	if len(pod.Volumes)+len(pod.Containers[0].VolumeMounts) > 0 {
+		t.Errorf("by default the webhook mounts %v", pod.Volumes)
+	}
+}

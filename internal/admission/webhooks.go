@@ -38,10 +38,12 @@ type Webhooks struct {
 	Policy     func() *policy.Policy // the one in force
 	AgentImage string
 	// Secret tells what is known of objects of vaults, as [policy.Lookup] has it; nil if nobody verifies.
-	Secret  func(keyvault.Object) policy.Metadata
-	Log     *slog.Logger
-	Metrics *Metrics
-	Now     func() time.Time
+	Secret func(keyvault.Object) policy.Metadata
+	// Entrypoint makes, for one request, the lookup of what images start.
+	Entrypoint func(context.Context) func(image string) (entrypoint, cmd []string, err error)
+	Log        *slog.Logger
+	Metrics    *Metrics
+	Now        func() time.Time
 }
 
 // Register adds the endpoints /mutate, /validate and /validate-policy.
@@ -167,7 +169,7 @@ func (w *Webhooks) input(ctx context.Context, request *admissionv1.AdmissionRequ
 
 // Input is an object with what the cluster and the policy say of it, as if nobody in particular asked.
 func (w *Webhooks) Input(ctx context.Context, object manifest.Object) review.Input {
-	return review.Input{Object: object, Policy: w.Policy(), Facts: policy.Facts{
+	input := review.Input{Object: object, Policy: w.Policy(), Facts: policy.Facts{
 		Now:             w.Now(),
 		Namespace:       object.Namespace,
 		NamespaceLabels: w.Cluster.NamespaceLabels(ctx, object.Namespace),
@@ -180,6 +182,10 @@ func (w *Webhooks) Input(ctx context.Context, object manifest.Object) review.Inp
 	}, ServiceAccount: func(name string) (map[string]string, error) {
 		return w.Cluster.ServiceAccount(ctx, object.Namespace, name)
 	}}
+	if w.Entrypoint != nil {
+		input.Facts.Entrypoint = w.Entrypoint(ctx)
+	}
+	return input
 }
 
 func objectOf(request *admissionv1.AdmissionRequest, raw []byte) manifest.Object {

@@ -68,7 +68,7 @@ func Command() *cobra.Command {
 	f.DurationVar(&o.DrainDelay, "drain-delay", 10*time.Second, "how long to serve on after a signal to stop, while endpoints are told")
 	f.BoolVar(&o.Sources.ConfigMaps, "configmaps", true, "resolve references in ConfigMaps of envFrom that are labelled twelvefold.dev/keyvault=true")
 	f.BoolVar(&o.Sources.SecretProviderClasses, "secret-provider-classes", true, "read SecretProviderClasses, where the cluster has that kind")
-	f.BoolVar(&o.Sources.AzureKeyVaultSecrets, "azure-key-vault-secrets", true, "read AzureKeyVaultSecrets of akv2k8s, where the cluster has that kind")
+	f.BoolVar(&o.Sources.AzureKeyVaultSecrets, "akv2k8s", true, "read AzureKeyVaultSecrets of akv2k8s, where the cluster has that kind")
 	f.BoolVar(&o.Rollout, "rollout", false, "restart the pods of workloads with rotation rollout when their secrets change; one replica does, by the Lease twelvefold-rollout")
 	f.IntVar(&o.RolloutRate, "rollout-per-minute", 10, "how many workloads to roll out in a minute at most")
 	f.StringVar(&o.AzureClientID, "azure-client-id", "", "identity that verifies by metadata the secrets that pods refer to (default: nobody verifies)")

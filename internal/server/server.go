@@ -34,6 +34,7 @@ import (
 	"twelvefold.dev/internal/keyvault/catalog"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/store"
+	"twelvefold.dev/internal/registry"
 )
 
 // Run serves until the context ends, and then for another o.DrainDelay. A nil config is the one of the pod or of the
@@ -120,7 +121,8 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	}, func() float64 { return seconds(certificates.NotAfter()) }))
 
 	webhooks := &admission.Webhooks{Cluster: knowledge, Policy: policies.Policy, AgentImage: o.AgentImage, Log: log,
-		Metrics: admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
+		Entrypoint: registry.New(registry.Options{Log: log}).For,
+		Metrics:    admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
 	if access != nil {
 		vaults := catalog.New(access.lister, log, catalog.NewMetrics(ctrlmetrics.Registry))
 		webhooks.Secret = vaults.Lookup
