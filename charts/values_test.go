@@ -36,8 +36,8 @@ func renderFile(t *testing.T, values string) objects {
 // The webhook parses what the chart passes, and the chart passes every flag but the address to bind to.
 func TestFlagsAreTheWebhooks(t *testing.T) {
 	for mode, test := range map[string]struct{ values, unset []string }{
-		"self":         {nil, []string{"bind-address", "help", "tls-dir"}},
-		"cert-manager": {[]string{"certificates.mode=cert-manager", "certificates.issuerRef.name=ca", "drainDelay=1m30s", "logLevel=debug"}, []string{"bind-address", "ca-secret", "help"}},
+		"self":         {nil, []string{"azure-client-id", "azure-tenant-id", "azure-token-file", "bind-address", "help", "tls-dir"}},
+		"cert-manager": {[]string{"certificates.mode=cert-manager", "certificates.issuerRef.name=ca", clientID, tenantID, "drainDelay=1m30s", "logLevel=debug"}, []string{"bind-address", "ca-secret", "help"}},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			args := get[*appsv1.Deployment](t, render(t, test.values...), "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0].Args

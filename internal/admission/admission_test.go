@@ -32,7 +32,14 @@ func (fakeCluster) NamespaceLabels(_ context.Context, name string) map[string]st
 	return nil
 }
 
-func (fakeCluster) ServiceAccount(context.Context, string, string) map[string]string { return nil }
+func (fakeCluster) ServiceAccount(_ context.Context, namespace, _ string) (map[string]string, error) {
+	if namespace == "busy" {
+		return nil, context.DeadlineExceeded
+	}
+	return nil, nil
+}
+
+func (fakeCluster) Object(context.Context, string, string, string) []byte { return nil }
 
 func (fakeCluster) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }
 
@@ -364,6 +371,19 @@ func FuzzReview(f *testing.F) {
 			t.Error(log)
 		}
 	})
+}
+
+// Nobody is told to annotate a service account that merely could not be read.
+func TestAServiceAccountThatCouldNotBeRead(t *testing.T) {
+	s := newServer(t, "")
+	const pod = `{"metadata":{"name":"a"},"spec":{"serviceAccountName":"api","containers":[{"name":"a","image":"a:1","env":[
+		{"name":"DB","value":"@Microsoft.KeyVault(VaultName=shop;SecretName=db)"}]}]}}`
+	for namespace, want := range map[string]string{"busy": "could not be read", "shop": "does not say which identity"} {
+		got := s.ask(t, "/mutate", "Pod", pod, `,"namespace":"`+namespace+`"`)
+		if got.Allowed || !strings.Contains(got.Result.Message, want) || strings.Contains(got.Result.Message, "kubectl annotate") == (namespace == "busy") {
+			t.Errorf("%s: %+v", namespace, got.Result)
+		}
+	}
 }
 
 // What an image starts is looked up once for a pod that needs it, within its request, and for no other.

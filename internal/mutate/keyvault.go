@@ -88,6 +88,7 @@ func (k *keyVault) run() {
 	}
 	k.checkClashes()
 	k.checkTenancy()
+	k.verify()
 	k.checkDelivery()
 	if !k.refused && k.wanted() {
 		k.deliver()

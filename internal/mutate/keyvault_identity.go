@@ -56,6 +56,11 @@ func (k *keyVault) checkIdentity() {
 	if account == "" {
 		account = "default"
 	}
+	if k.Facts.ServiceAccountUnread {
+		k.refuse("spec.serviceAccountName", "", fmt.Sprintf("the service account %q could not be read: the API server did not answer in time, or refused", account),
+			"try again; if it stays so, the webhook's log has the reason")
+		return
+	}
 	message := fmt.Sprintf("the service account %q does not say which identity reads Key Vault: annotation %s, %s", account, clientAnnotation, tenantAnnotation)
 	fix := fmt.Sprintf("kubectl annotate serviceaccount %s -n %s %s=<client id> %s=<tenant id>", account, k.Facts.Namespace, clientAnnotation, tenantAnnotation)
 	if k.Facts.Offline && k.Facts.ServiceAccount == nil && client+tenant == "" { // it may be in the cluster

@@ -23,6 +23,8 @@ type Facts struct {
 	AgentImage      string   // the image of injected agent containers
 	// ServiceAccount holds the annotations of the pod's service account.
 	ServiceAccount map[string]string
+	// ServiceAccountUnread says that they could not be read: it may have some.
+	ServiceAccountUnread bool
 
 	Lookup
 }
@@ -47,8 +49,14 @@ type Metadata struct {
 	Enabled bool
 	// NotBefore and Expires bound the time in which it is valid; zero is no bound.
 	NotBefore, Expires time.Time
-	Nearest            string // where it is missing: the existing name that is most like it, or empty
-	Problem            string // where it is unknown: why, in a few words
+	Nearest            string    // where it is missing: the existing name that is most like it, or empty
+	Problem            string    // where it is unknown: why, in a few words; empty if the vault has not answered yet
+	Asked              time.Time // where it is missing or exists: when the vault was asked, which may have changed since
+}
+
+// Valid says whether Key Vault would give the object to who reads it in accordance with its dates.
+func (m Metadata) Valid(now time.Time) bool {
+	return m.State == Exists && m.Enabled && !now.Before(m.NotBefore) && (m.Expires.IsZero() || now.Before(m.Expires))
 }
 
 // MetadataState is how much is known.

@@ -31,6 +31,8 @@ import (
 	"twelvefold.dev/certs"
 	"twelvefold.dev/internal/admission"
 	"twelvefold.dev/internal/cluster"
+	"twelvefold.dev/internal/keyvault/catalog"
+	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/store"
 	"twelvefold.dev/internal/registry"
 )
@@ -100,11 +102,19 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	if err != nil {
 		return fmt.Errorf("discovery: %w", err)
 	}
-	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Log: log}
+	objects, err := newObjects(mgr, o, live, versions, log)
+	if err != nil {
+		return err
+	}
+	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Objects: objects, Log: log}
 	policies := &store.Store{Client: live, Recorder: mgr.GetEventRecorder("twelvefold"), Log: log,
 		Name:     client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName},
 		LastGood: client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName + "-last-good"}}
 	policies.RegisterMetrics(ctrlmetrics.Registry)
+	access, err := newAzureAccess(o, policies.Policy, log)
+	if err != nil {
+		return err
+	}
 	ctrlmetrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "twelvefold_certificate_expiry_timestamp_seconds",
 		Help: "When the serving certificate ends, in seconds since 1970; 0 while there is none.",
@@ -113,6 +123,14 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	webhooks := &admission.Webhooks{Cluster: knowledge, Policy: policies.Policy, AgentImage: o.AgentImage, Log: log,
 		Entrypoint: registry.New(registry.Options{Log: log}).For,
 		Metrics:    admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
+	if access != nil {
+		vaults := catalog.New(access.lister, log, catalog.NewMetrics(ctrlmetrics.Registry))
+		webhooks.Secret = vaults.Lookup
+		policies.Changed = func(p *policy.Policy) { vaults.Warm(verifiedVaults(p)) }
+		if err := mgr.Add(vaults); err != nil {
+			return err
+		}
+	}
 	webhooks.Register(mgr.GetWebhookServer())
 
 	health, err := healthServer(o.HealthAddr, []check{
@@ -125,13 +143,14 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 		}},
 		{name: "policy", ok: policies.Ready, note: policies.Problem},
 		{name: "versions", ok: knowledge.Ready},
+		{name: "objects", ok: objects.Ready},
 		{name: "serving", ok: drained.Ready},
 	})
 	if err != nil {
 		return err
 	}
 	err = errors.Join(
-		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge),
+		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge), mgr.Add(objects),
 		ctrl.NewControllerManagedBy(mgr).Named("policy").For(&corev1.ConfigMap{}).WatchesRawSource(policies.Source()).Complete(policies),
 	)
 	if err != nil {

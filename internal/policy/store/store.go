@@ -37,6 +37,8 @@ type Store struct {
 	Log      *slog.Logger
 	Name     client.ObjectKey // the policy ConfigMap
 	LastGood client.ObjectKey // the copy of the last good one, which must exist
+	// Changed hears of every policy that takes effect; nil if nobody wants to know.
+	Changed func(*policy.Policy)
 
 	mu      sync.RWMutex
 	current *policy.Policy
@@ -200,11 +202,19 @@ func (s *Store) keep(ctx context.Context, text string) {
 }
 
 func (s *Store) use(p *policy.Policy, problem error) {
+	if s.replace(p, problem) {
+		s.Log.Info("policy in force", "hash", p.Hash())
+		if s.Changed != nil {
+			s.Changed(p)
+		}
+	}
+}
+
+// replace says whether the policy is another one than before.
+func (s *Store) replace(p *policy.Policy, problem error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current == nil || s.current.Hash() != p.Hash() {
-		s.Log.Info("policy in force", "hash", p.Hash())
-	}
+	changed := s.current == nil || s.current.Hash() != p.Hash()
 	s.current, s.problem = p, problem
 	if s.valid != nil {
 		s.valid.Reset()
@@ -214,4 +224,5 @@ func (s *Store) use(p *policy.Policy, problem error) {
 		}
 		s.valid.WithLabelValues(p.Hash()).Set(valid)
 	}
+	return changed
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,13 @@ func reconciled(t *testing.T, s *store.Store) {
 
 func TestABrokenPolicyLeavesTheLastGoodOneInForce(t *testing.T) {
 	s, c := newStore(nil, configMap(name, strict), configMap(lastGood, ""))
+	var told []string
+	s.Changed = func(p *policy.Policy) {
+		if s.Policy() != p {
+			t.Error("it is told of before it is in force")
+		}
+		told = append(told, p.Hash())
+	}
 	reconciled(t, s)
 	for _, text := range []string{broken, "", lax} {
 		var current corev1.ConfigMap
@@ -92,6 +100,9 @@ func TestABrokenPolicyLeavesTheLastGoodOneInForce(t *testing.T) {
 	}
 	if s.Policy().Hash() != hashOf(t, lax) || s.Problem() != nil {
 		t.Errorf("the mended policy: in force is %s, problem %v", s.Policy().Hash(), s.Problem())
+	}
+	if want := []string{hashOf(t, strict), hashOf(t, lax)}; !slices.Equal(told, want) {
+		t.Errorf("told of %v, want %v", told, want)
 	}
 }
 

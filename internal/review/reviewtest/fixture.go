@@ -1,7 +1,7 @@
 // Package reviewtest reads the fixtures of rules and mutators.
 //
 // A fixture is a YAML file of objects to review. A Namespace or ServiceAccount in it is the cluster's knowledge, a
-// Policy is the policy in force. A Cluster says what else the webhook knows; images that it doesn't name are not found:
+// Policy is the policy in force, and Vaults (see vaults.go) are what is known of Key Vault. A Cluster says what else the webhook knows; images that it doesn't name are not found:
 //
 //	apiVersion: fixtures.twelvefold.dev/v1
 //	kind: Cluster
@@ -39,6 +39,9 @@ var Facts = policy.Facts{
 	AgentImage: "twelvefold-agent:v0",
 }
 
+// fixturesVersion is the apiVersion of documents that hold facts.
+const fixturesVersion = "fixtures.twelvefold.dev/v1"
+
 // Load reads the inputs of a fixture.
 func Load(t testing.TB, file string) []review.Input {
 	t.Helper()
@@ -53,16 +56,22 @@ func Load(t testing.TB, file string) []review.Input {
 	effective, facts := policy.Default(rules.Catalogue{}), Facts
 	var reviewed []manifest.Object
 	for _, o := range objects {
+		if o.APIVersion == fixturesVersion && o.Kind == vaultsKind {
+			facts.Secret = secrets(t, o)
+			continue
+		}
 		if o.APIVersion == policy.APIVersion {
 			if effective, err = policy.Parse(o.JSON, rules.Catalogue{}); err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
 			continue
 		}
-		if o.APIVersion == "fixtures.twelvefold.dev/v1" {
+		if o.APIVersion == fixturesVersion {
+			secret := facts.Secret
 			if facts, err = clusterFacts(o.JSON); err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
+			facts.Secret = secret
 			continue
 		}
 		reviewed = append(reviewed, o)
