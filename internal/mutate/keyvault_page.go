@@ -19,6 +19,7 @@ var keyVaultPage = policy.Page{
 		"  twelvefold.dev/secrets-path: /etc/shop         another directory for the files\n" +
 		"  twelvefold.dev/containers: api,worker          only these containers; else all of them\n" +
 		"The policy can bind secrets to pods by keyVault.bindings, and give vaults to namespaces by keyVault.vaults.\n" +
+		"Where the webhook has an identity that reads metadata (docs/operating.md), references into the vaults of keyVault.vaults are verified when a pod or workload is created: a secret that is missing, disabled, expired or not yet valid warns, or is refused with keyVault.verify: deny if the vault was asked in the last 30 seconds; off says nothing. Of a reference with a version only the name is looked up. Vaults that are not listed are not verified, for the answer would tell anybody what is in them.\n" +
 		"Who reads is said by the service account:\n" +
 		"  kubectl annotate serviceaccount api azure.workload.identity/client-id=<client id> azure.workload.identity/tenant-id=<tenant id>\n" +
 		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. Variables need Kubernetes 1.35 on the API server and all nodes; files do not. References are refused where nothing can resolve them: in ephemeral containers, on Windows, and in pods that ask for virtual nodes.",

@@ -22,9 +22,10 @@ import (
 // The bounds of what is kept.
 const (
 	maxVaults = 200
-	maxNames  = 20_000 // of one type in a vault; a list has 25 on a page
-	flights   = 32     // vaults that are asked at a time
-	hinted    = 2_000  // names at most of a list that is searched for the nearest one
+	maxNames  = 20_000  // of one type in a vault; a list has 25 on a page
+	maxAll    = 250_000 // of all types in all vaults: some 50 MiB
+	flights   = 32      // vaults that are asked at a time
+	hinted    = 2_000   // names at most of a list that is searched for the nearest one
 	believed  = 15 * time.Minute
 )
 

@@ -287,6 +287,28 @@ func TestBounds(t *testing.T) {
 	})
 }
 
+// Memory is bounded whatever the vaults hold: what is too much is not known, and what is known stays.
+func TestMemory(t *testing.T) {
+	run(t, func(t *testing.T, c *Catalog, f *fake) {
+		full := make([]azure.Properties, maxNames)
+		for i := range full {
+			full[i] = azure.Properties{Name: fmt.Sprint("s", i), Enabled: true}
+		}
+		const n = maxAll/maxNames + 1
+		for i := range n {
+			host := fmt.Sprintf("v%d.vault.azure.net", i)
+			f.set(func() { f.vaults[host] = full })
+			c.Lookup(keyvault.Object{Vault: host, Name: "s1"})
+			wait(time.Second)
+		}
+		want(t, c.Lookup(keyvault.Object{Vault: "v0.vault.azure.net", Name: "s1"}), policy.Exists, "")
+		want(t, c.Lookup(keyvault.Object{Vault: fmt.Sprintf("v%d.vault.azure.net", n-1), Name: "s1"}), policy.Unknown, "more than 250000 objects")
+		if c.size() > maxAll {
+			t.Errorf("%d objects", c.size())
+		}
+	})
+}
+
 // The policy's vaults are known, used or not; what it no longer lists is forgotten.
 func TestWarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -149,12 +150,25 @@ func (k *keeper) store(kind keyvault.Type, asked time.Time, all []azure.Properti
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if others := k.size() - len(k.lists[kind].objects); err == nil && others+len(all) > maxAll {
+		err = fmt.Errorf("all vaults together hold more than %d objects", maxAll)
+	}
 	if err != nil {
 		fresh = k.lists[kind]
 		fresh.problem = problem(err)
 		k.log.Warn("listing a vault failed", "vault", k.host, "type", string(kind), "error", policy.OneLine(err.Error()))
 	}
 	k.lists[kind] = fresh
+}
+
+// size is how many objects are known.
+func (c *Catalog) size() (n int) {
+	for _, v := range c.vaults {
+		for _, l := range v.lists {
+			n += len(l.objects)
+		}
+	}
+	return n
 }
 
 // problem is an error in a few words for whoever wants to use the vault; the way out is for the log.
