@@ -24,7 +24,8 @@ func TestWebhook(t *testing.T) {
 	}
 	port := freePort(t)
 	chart(t, port)
-	webhook := start(t, binary, port)
+	azure := startAzure(t)
+	webhook := start(t, binary, port, azure.flags()...)
 
 	shop := optedIn(t)
 	until(t, "the API server trusts the webhook", func() bool {
@@ -39,6 +40,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("another webhook may add to the pod", reinvoked)
 	t.Run("every job does its part of a pod", everything)
 	t.Run("requests are counted and not logged", func(t *testing.T) { observed(t, webhook) })
+	t.Run("secrets are verified", func(t *testing.T) { verified(t, webhook, azure) })
 	t.Run("a policy takes effect without a restart", reloaded)
 	t.Run("a bad policy changes nothing, across a restart either", func(t *testing.T) {
 		badPolicy(t, webhook, func() *process {
