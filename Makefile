@@ -30,7 +30,7 @@ lint: ## formatting, go vet, staticcheck (the version in tools/go.mod)
 e2e: ## tests in a kind cluster of their own (Docker, and the image kindest/node:v1.37.2)
 	go test -tags e2e -count=1 -timeout 30m -v ./test/e2e
 
-bench: ## speed of the admission endpoints, beside a handler that does nothing
+bench: ## speed of the admission endpoints beside a handler that does nothing, and of fetch beside the bare SDK
 	go test -run '^$$' -bench . -benchmem ./test/bench
 
 fuzz: ## every fuzz target for FUZZTIME (10s)

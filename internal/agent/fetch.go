@@ -87,13 +87,8 @@ func (f *fetch) client() (*azure.Client, error) {
 		return nil, fmt.Errorf("%s: %w; correct the policy's keyVault.trustedCA", trusted, err)
 	}
 	return azure.New(azure.Config{
-		Identity: azure.Identity{
-			ClientID:      f.Env("AZURE_CLIENT_ID"),
-			TenantID:      f.Env("AZURE_TENANT_ID"),
-			TokenFile:     f.Env("AZURE_FEDERATED_TOKEN_FILE"),
-			AuthorityHost: f.Env("AZURE_AUTHORITY_HOST"),
-		},
-		HTTP: http, Log: f.log, Now: f.Now, Retry: f.Retry,
+		Identity: azure.IdentityFromEnv(f.Env),
+		HTTP:     http, Log: f.log, Now: f.Now, Retry: f.Retry,
 	})
 }
 
