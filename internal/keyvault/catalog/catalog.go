@@ -59,6 +59,7 @@ type vault struct {
 	pinned bool      // the policy lists it: it is kept current without use
 	used   time.Time // the last time that somebody asked
 	missed time.Time // the last time that something was not in order
+	quiet  time.Time // until when it asked to be left alone
 	lists  map[keyvault.Type]list
 	kick   chan struct{} // asks the keeper to hurry
 	stop   context.CancelFunc
@@ -122,7 +123,7 @@ func (l list) tell(o keyvault.Object, now time.Time) policy.Metadata {
 }
 
 // Warm has the secrets of vaults listed before anybody asks, and from now on no others: those are forgotten. Vaults that could not be listed
-// are asked again at once.
+// are asked again at once, unless they asked to be left alone: the policy may have told another way to them.
 func (c *Catalog) Warm(hosts []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

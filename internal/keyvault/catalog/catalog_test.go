@@ -218,8 +218,11 @@ func TestBackoff(t *testing.T) {
 		wait(6 * time.Minute)
 		before := f.calls(shop)
 		want(t, c.Lookup(secret("db-password")), policy.Exists, "") // from the list before
-		for range 80 {
+		for i := range 80 {
 			c.Lookup(secret("missing"))
+			if i == 40 {
+				c.Warm([]string{shop}) // nor does a new policy change that
+			}
 			wait(time.Second)
 		}
 		if n := f.calls(shop) - before; n > 1 {
