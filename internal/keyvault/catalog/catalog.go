@@ -143,7 +143,9 @@ func (c *Catalog) Warm(hosts []string) {
 			v = c.add(host, time.Now())
 		}
 		v.pinned = true
-		v.lists[keyvault.SecretType] = v.lists[keyvault.SecretType]
+		if _, wanted := v.lists[keyvault.SecretType]; !wanted {
+			v.lists[keyvault.SecretType] = list{}
+		}
 		c.tend(v)
 	}
 }
