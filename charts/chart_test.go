@@ -3,11 +3,13 @@ package charts
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -136,9 +138,13 @@ func TestRights(t *testing.T) {
 	ca := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"},
 		ResourceNames: []string{"twelvefold-ca"}, Verbs: []string{"get", "watch", "update"}}
 	events := rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}}
+	lists := func(group, resource string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: []string{"list", "watch"}}
+	}
 	cluster := []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"namespaces", "serviceaccounts"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get", "list"}},
+		lists("", "configmaps"), lists("secrets-store.csi.x-k8s.io", "secretproviderclasses"), lists("spv.no", "azurekeyvaultsecrets"),
 	}
 	configurations := rbacv1.PolicyRule{APIGroups: []string{"admissionregistration.k8s.io"},
 		Resources:     []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
@@ -146,7 +152,7 @@ func TestRights(t *testing.T) {
 
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
-			wantRole, wantCluster := append(configMaps[:2:2], events), cluster[:2:2]
+			wantRole, wantCluster := append(configMaps[:2:2], events), slices.Clip(cluster)
 			if name == "self" { // else somebody else looks after certificates
 				wantRole, wantCluster = append(configMaps[:2:2], ca, events), append(wantCluster, configurations)
 			}
@@ -171,6 +177,47 @@ func TestRights(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without the values, the webhook reads no more; with rollouts, it may change workloads and nothing else.
+func TestRightsFollowTheValues(t *testing.T) {
+	rights := func(rules []rbacv1.PolicyRule) (all []string) {
+		for _, r := range rules {
+			for _, resource := range r.Resources {
+				all = append(all, resource+" "+strings.Join(r.Verbs, ","))
+			}
+		}
+		return all
+	}
+	before := render(t)
+	off := render(t, "keyVault.configMaps=false", "keyVault.secretProviderClasses=false", "keyVault.azureKeyVaultSecrets=false")
+	on := render(t, "rollout.enabled=true")
+	const name = "ClusterRole/twelvefold-webhook"
+	base := rights(get[*rbacv1.ClusterRole](t, before, name).Rules)
+	kept := slices.DeleteFunc(slices.Clone(base), func(s string) bool { return strings.HasSuffix(s, " list,watch") })
+	if diff := cmp.Diff(kept, rights(get[*rbacv1.ClusterRole](t, off, name).Rules)); diff != "" || len(kept) != len(base)-3 {
+		t.Errorf("without sources (-want +got):\n%s", diff)
+	}
+	var added []string
+	for _, s := range rights(get[*rbacv1.ClusterRole](t, on, name).Rules) {
+		if !slices.Contains(base, s) {
+			added = append(added, s)
+		}
+	}
+	want := []string{"deployments list,patch", "statefulsets list,patch", "daemonsets list,patch", "pods list", "events create,patch"}
+	if diff := cmp.Diff(want, added); diff != "" {
+		t.Errorf("with rollouts, in the cluster (-want +got):\n%s", diff)
+	}
+	lease := rbacv1.PolicyRule{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
+		ResourceNames: []string{"twelvefold-rollout"}, Verbs: []string{"get", "update"}}
+	role := get[*rbacv1.Role](t, before, "Role/twelvefold-webhook").Rules
+	if diff := cmp.Diff(append(slices.Clone(role), lease), get[*rbacv1.Role](t, on, "Role/twelvefold-webhook").Rules); diff != "" {
+		t.Errorf("with rollouts, in the release's namespace (-want +got):\n%s", diff)
+	}
+	if l := get[*coordinationv1.Lease](t, on, "Lease/twelvefold-rollout"); l.Spec.HolderIdentity != nil {
+		t.Errorf("the Lease is installed with the holder %q", *l.Spec.HolderIdentity)
+	}
+	mustHaveArg(t, get[*appsv1.Deployment](t, on, "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0], "--rollout=true")
 }
 
 // What the webhook writes is installed without data, so that no upgrade overwrites it.
@@ -232,4 +279,29 @@ func mustHaveArg(t *testing.T, container corev1.Container, want string) {
 		}
 	}
 	t.Errorf("args lack %s: %q", want, container.Args)
+}
+
+// TestPullSecret mounts the docker config where the webhook looks for it, beside its certificate.
+func TestPullSecret(t *testing.T) {
+	all := render(t, "registry.pullSecret=acr-pull", "certificates.mode=secret", "certificates.secretName=tls", "certificates.caBundle=-----BEGIN CERTIFICATE-----")
+	pod := get[*appsv1.Deployment](t, all, "Deployment/twelvefold-webhook").Spec.Template.Spec
+	container := pod.Containers[0]
+	dir := ""
+	for _, e := range container.Env {
+		if e.Name == "DOCKER_CONFIG" {
+			dir = e.Value
+		}
+	}
+	want := []corev1.VolumeMount{{Name: "tls", MountPath: "/etc/twelvefold/tls", ReadOnly: true}, {Name: "registry", MountPath: dir, ReadOnly: true}}
+	if diff := cmp.Diff(want, container.VolumeMounts); dir == "" || diff != "" {
+		t.Error(diff)
+	}
+	secret := &corev1.SecretVolumeSource{SecretName: "acr-pull", Items: []corev1.KeyToPath{{Key: ".dockerconfigjson", Path: "config.json"}}}
+	if diff := cmp.Diff(secret, pod.Volumes[len(pod.Volumes)-1].Secret); len(pod.Volumes) != 2 || diff != "" {
+		t.Error(diff)
+	}
+	pod = get[*appsv1.Deployment](t, render(t), "Deployment/twelvefold-webhook").Spec.Template.Spec
+	if len(pod.Volumes)+len(pod.Containers[0].VolumeMounts) > 0 {
+		t.Errorf("by default the webhook mounts %v", pod.Volumes)
+	}
 }

@@ -32,7 +32,14 @@ func (fakeCluster) NamespaceLabels(_ context.Context, name string) map[string]st
 	return nil
 }
 
-func (fakeCluster) ServiceAccount(context.Context, string, string) map[string]string { return nil }
+func (fakeCluster) ServiceAccount(_ context.Context, namespace, _ string) (map[string]string, error) {
+	if namespace == "busy" {
+		return nil, context.DeadlineExceeded
+	}
+	return nil, nil
+}
+
+func (fakeCluster) Object(context.Context, string, string, string) []byte { return nil }
 
 func (fakeCluster) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }
 
@@ -364,4 +371,47 @@ func FuzzReview(f *testing.F) {
 			t.Error(log)
 		}
 	})
+}
+
+// Nobody is told to annotate a service account that merely could not be read.
+func TestAServiceAccountThatCouldNotBeRead(t *testing.T) {
+	s := newServer(t, "")
+	const pod = `{"metadata":{"name":"a"},"spec":{"serviceAccountName":"api","containers":[{"name":"a","image":"a:1","env":[
+		{"name":"DB","value":"@Microsoft.KeyVault(VaultName=shop;SecretName=db)"}]}]}}`
+	for namespace, want := range map[string]string{"busy": "could not be read", "shop": "does not say which identity"} {
+		got := s.ask(t, "/mutate", "Pod", pod, `,"namespace":"`+namespace+`"`)
+		if got.Allowed || !strings.Contains(got.Result.Message, want) || strings.Contains(got.Result.Message, "kubectl annotate") == (namespace == "busy") {
+			t.Errorf("%s: %+v", namespace, got.Result)
+		}
+	}
+}
+
+// What an image starts is looked up once for a pod that needs it, within its request, and for no other.
+func TestEntrypoint(t *testing.T) {
+	const managed = `{"apiVersion":"twelvefold.dev/v1alpha1","kind":"Policy","spec":{"keyVault":{"identity":{"kind":"managed"}}}}`
+	inForce, err := policy.Parse([]byte(managed), rules.Catalogue{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{mux: http.NewServeMux(), registry: prometheus.NewRegistry()}
+	var asked []string
+	w := &admission.Webhooks{Cluster: fakeCluster{}, Policy: func() *policy.Policy { return inForce }, AgentImage: "agent:v0",
+		Log: slog.New(slog.DiscardHandler), Metrics: admission.NewMetrics(s.registry), Now: time.Now,
+		Entrypoint: func(ctx context.Context) func(string) ([]string, []string, error) {
+			return func(image string) ([]string, []string, error) {
+				asked = append(asked, image)
+				return []string{"/app"}, nil, ctx.Err()
+			}
+		}}
+	w.Register(s)
+	pod := func(delivery string) string {
+		return `{"metadata":{"name":"a","annotations":{"twelvefold.dev/delivery":"` + delivery + `"}},"spec":{"containers":[{"name":"a","image":"shop:1.4.2",
+			"env":[{"name":"A","value":"@Microsoft.KeyVault(VaultName=shop;SecretName=a)"}]}]}}`
+	}
+	if r := s.ask(t, "/mutate", "Pod", pod("env"), ""); !r.Allowed || len(asked) > 0 {
+		t.Errorf("env: %v, asked for %v", r.Result, asked)
+	}
+	if r := s.ask(t, "/mutate", "Pod", pod("exec"), ""); !r.Allowed || len(asked) != 1 || !strings.Contains(string(r.Patch), `"/app"`) {
+		t.Errorf("exec: %v, asked for %v: %s", r.Result, asked, r.Patch)
+	}
 }

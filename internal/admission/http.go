@@ -3,6 +3,7 @@
 package admission
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,10 @@ import (
 
 // MaxBody is the largest request that is read, in bytes. The API server sends two objects of 3 MiB at most.
 const MaxBody = 7 << 20
+
+// patience is how long a request may wait for what caches do not know. The API server gives up after five seconds; what is
+// unknown by then is said to be, and not found out.
+const patience = 4 * time.Second
 
 // reviewer answers one request of the API server. An error is ours, not the user's: the webhook's failurePolicy decides.
 type reviewer func(r *http.Request, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error)
@@ -49,7 +54,9 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	uid = string(review.Request.UID)
-	response, err := h.review(r, review.Request)
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	response, err := h.review(r.WithContext(ctx), review.Request)
 	if err != nil {
 		h.log.Error("review failed", "webhook", h.webhook, "uid", uid, "namespace", review.Request.Namespace, "error", err)
 		h.fail(w, http.StatusInternalServerError, err)

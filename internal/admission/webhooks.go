@@ -24,8 +24,10 @@ import (
 type Cluster interface {
 	// NamespaceLabels are the labels of a namespace.
 	NamespaceLabels(ctx context.Context, name string) map[string]string
-	// ServiceAccount are the annotations of a service account.
-	ServiceAccount(ctx context.Context, namespace, name string) map[string]string
+	// ServiceAccount are the annotations of a service account; an error says that nobody could tell.
+	ServiceAccount(ctx context.Context, namespace, name string) (map[string]string, error)
+	// Object is an object that a pod may take references from, as [policy.Lookup] has it.
+	Object(ctx context.Context, namespace, kind, name string) []byte
 	// Kubernetes are the versions of the API server and of the oldest kubelet.
 	Kubernetes() policy.Kubernetes
 }
@@ -36,10 +38,12 @@ type Webhooks struct {
 	Policy     func() *policy.Policy // the one in force
 	AgentImage string
 	// Secret tells what is known of objects of vaults, as [policy.Lookup] has it; nil if nobody verifies.
-	Secret  func(keyvault.Object) policy.Metadata
-	Log     *slog.Logger
-	Metrics *Metrics
-	Now     func() time.Time
+	Secret func(keyvault.Object) policy.Metadata
+	// Entrypoint makes, for one request, the lookup of what images start.
+	Entrypoint func(context.Context) func(image string) (entrypoint, cmd []string, err error)
+	Log        *slog.Logger
+	Metrics    *Metrics
+	Now        func() time.Time
 }
 
 // Register adds the endpoints /mutate, /validate and /validate-policy.
@@ -154,22 +158,32 @@ func sameTemplate(request *admissionv1.AdmissionRequest) bool {
 }
 
 func (w *Webhooks) input(ctx context.Context, request *admissionv1.AdmissionRequest) review.Input {
-	object := objectOf(request, request.Object.Raw)
-	input := review.Input{Object: object, Policy: w.Policy(), Facts: policy.Facts{
-		Now:             w.Now(),
-		Namespace:       request.Namespace,
-		NamespaceLabels: w.Cluster.NamespaceLabels(ctx, request.Namespace),
-		Kubernetes:      w.Cluster.Kubernetes(),
-		Requester:       request.UserInfo.Username,
-		RequesterGroups: request.UserInfo.Groups,
-		AgentImage:      w.AgentImage,
-		Lookup:          policy.Lookup{Secret: w.Secret},
-	}, ServiceAccount: func(name string) map[string]string {
-		return w.Cluster.ServiceAccount(ctx, request.Namespace, name)
-	}}
+	input := w.Input(ctx, objectOf(request, request.Object.Raw))
+	input.Facts.Requester, input.Facts.RequesterGroups = request.UserInfo.Username, request.UserInfo.Groups
 	if request.Operation == admissionv1.Update {
 		old := objectOf(request, request.OldObject.Raw)
 		input.Old = &old
+	}
+	return input
+}
+
+// Input is an object with what the cluster and the policy say of it, as if nobody in particular asked.
+func (w *Webhooks) Input(ctx context.Context, object manifest.Object) review.Input {
+	input := review.Input{Object: object, Policy: w.Policy(), Facts: policy.Facts{
+		Now:             w.Now(),
+		Namespace:       object.Namespace,
+		NamespaceLabels: w.Cluster.NamespaceLabels(ctx, object.Namespace),
+		Kubernetes:      w.Cluster.Kubernetes(),
+		AgentImage:      w.AgentImage,
+		Lookup: policy.Lookup{
+			Object: func(kind, name string) []byte { return w.Cluster.Object(ctx, object.Namespace, kind, name) },
+			Secret: w.Secret,
+		},
+	}, ServiceAccount: func(name string) (map[string]string, error) {
+		return w.Cluster.ServiceAccount(ctx, object.Namespace, name)
+	}}
+	if w.Entrypoint != nil {
+		input.Facts.Entrypoint = w.Entrypoint(ctx)
 	}
 	return input
 }

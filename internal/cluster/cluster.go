@@ -1,5 +1,6 @@
 // Package cluster knows what the webhook must know of the cluster, and keeps it in caches that fill in the background:
-// labels of opted-in namespaces, annotations of service accounts, and the versions of the API server and the kubelets.
+// labels of opted-in namespaces, annotations of service accounts, objects that hold references to Key Vault, and the
+// versions of the API server and the kubelets.
 package cluster
 
 import (
@@ -40,6 +41,7 @@ type Cluster struct {
 	Cache     client.Reader
 	Live      client.Reader
 	Discovery discovery.ServerVersionInterface
+	Objects   *Objects
 	Log       *slog.Logger
 
 	versions atomic.Pointer[policy.Kubernetes]
@@ -47,26 +49,34 @@ type Cluster struct {
 
 // NamespaceLabels are the labels of a namespace, nil if nobody knows it.
 func (c *Cluster) NamespaceLabels(ctx context.Context, name string) map[string]string {
-	return c.metadata(ctx, "Namespace", client.ObjectKey{Name: name}).Labels
+	object, _ := c.metadata(ctx, "Namespace", client.ObjectKey{Name: name}) // logged
+	return object.Labels
 }
 
-// ServiceAccount are the annotations of a service account, nil if nobody knows it.
-func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string) map[string]string {
-	return c.metadata(ctx, "ServiceAccount", client.ObjectKey{Namespace: namespace, Name: name}).Annotations
+// ServiceAccount are the annotations of a service account, nil if there is none. An error says that nobody could tell.
+func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string) (map[string]string, error) {
+	object, err := c.metadata(ctx, "ServiceAccount", client.ObjectKey{Namespace: namespace, Name: name})
+	return object.Annotations, client.IgnoreNotFound(err)
 }
 
-func (c *Cluster) metadata(ctx context.Context, kind string, key client.ObjectKey) metav1.PartialObjectMetadata {
+// Object is an object that pods take references from, as [policy.Lookup] has it.
+func (c *Cluster) Object(ctx context.Context, namespace, kind, name string) []byte {
+	return c.Objects.Object(ctx, namespace, kind, name)
+}
+
+func (c *Cluster) metadata(ctx context.Context, kind string, key client.ObjectKey) (metav1.PartialObjectMetadata, error) {
 	var object metav1.PartialObjectMetadata
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 	if c.Cache.Get(ctx, key, &object) == nil {
-		return object
+		return object, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
-	if err := c.Live.Get(ctx, key, &object); err != nil {
+	err := c.Live.Get(ctx, key, &object)
+	if err != nil {
 		c.Log.Warn("unknown object", "kind", kind, "namespace", key.Namespace, "name", key.Name, "error", err)
 	}
-	return object
+	return object, err
 }
 
 // Kubernetes are the versions as last seen.

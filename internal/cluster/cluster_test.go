@@ -8,11 +8,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"twelvefold.dev/internal/cluster"
 	"twelvefold.dev/internal/policy"
@@ -61,6 +64,39 @@ func TestTheOldestKubeletIsThatOfARealNode(t *testing.T) {
 					t.Error(diff)
 				}
 			})
+		})
+	}
+}
+
+// A pod must not be told to annotate a service account that merely could not be read.
+func TestAServiceAccountThatCannotBeReadIsAnError(t *testing.T) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api", Annotations: map[string]string{"a": "b"}}}
+	empty := fake.NewClientBuilder().WithScheme(scheme.Scheme).Build()
+	for name, test := range map[string]struct {
+		live    error
+		account string
+		want    map[string]string
+		fails   bool
+	}{
+		"read":    {nil, "api", map[string]string{"a": "b"}, false},
+		"none":    {nil, "absent", nil, false},
+		"busy":    {apierrors.NewTooManyRequestsError("busy"), "api", nil, true},
+		"silent":  {context.DeadlineExceeded, "api", nil, true},
+		"refused": {apierrors.NewForbidden(schema.GroupResource{Resource: "serviceaccounts"}, "api", nil), "api", nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(account).WithInterceptorFuncs(interceptor.Funcs{
+				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+					if test.live != nil {
+						return test.live
+					}
+					return c.Get(ctx, key, o, opts...)
+				}}).Build()
+			c := &cluster.Cluster{Cache: empty, Live: live, Log: slog.New(slog.DiscardHandler)}
+			got, err := c.ServiceAccount(t.Context(), "shop", test.account)
+			if diff := cmp.Diff(test.want, got); diff != "" || (err != nil) != test.fails {
+				t.Errorf("%v %s", err, diff)
+			}
 		})
 	}
 }

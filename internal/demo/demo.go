@@ -169,7 +169,7 @@ func (d *demo) diff(before, after []byte) error {
 
 // readExamples are what the cluster knows, and the workloads to show.
 func readExamples() (knowledge, []manifest.Object, error) {
-	known := knowledge{labels: map[string]map[string]string{}, accounts: map[string]map[string]string{}}
+	known := knowledge{labels: map[string]map[string]string{}, accounts: map[string]map[string]string{}, objects: map[string][]byte{}}
 	var workloads []manifest.Object
 	files, err := examples.FS.ReadDir(".")
 	if err != nil {
@@ -200,6 +200,7 @@ func readExamples() (knowledge, []manifest.Object, error) {
 // knowledge is what the webhook knows of the demo's cluster.
 type knowledge struct {
 	labels, accounts map[string]map[string]string
+	objects          map[string][]byte // by kind/namespace/name
 }
 
 func (k knowledge) add(o manifest.Object) error {
@@ -212,6 +213,12 @@ func (k knowledge) add(o manifest.Object) error {
 		k.labels[o.Name] = meta.Metadata.Labels
 	case "ServiceAccount":
 		k.accounts[o.Namespace+"/"+o.Name] = meta.Metadata.Annotations
+	case "ConfigMap":
+		if meta.Metadata.Labels[policy.KeyVaultLabel] == "true" {
+			k.objects[o.Kind+"/"+o.Namespace+"/"+o.Name] = o.JSON
+		}
+	case "SecretProviderClass", "AzureKeyVaultSecret":
+		k.objects[o.Kind+"/"+o.Namespace+"/"+o.Name] = o.JSON
 	}
 	return err
 }
@@ -220,8 +227,12 @@ func (k knowledge) NamespaceLabels(_ context.Context, name string) map[string]st
 	return k.labels[name]
 }
 
-func (k knowledge) ServiceAccount(_ context.Context, namespace, name string) map[string]string {
-	return k.accounts[namespace+"/"+name]
+func (k knowledge) ServiceAccount(_ context.Context, namespace, name string) (map[string]string, error) {
+	return k.accounts[namespace+"/"+name], nil
+}
+
+func (k knowledge) Object(_ context.Context, namespace, kind, name string) []byte {
+	return k.objects[kind+"/"+namespace+"/"+name]
 }
 
 func (k knowledge) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }

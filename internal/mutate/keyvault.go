@@ -18,6 +18,7 @@ const (
 	secretsPathAnnotation = "twelvefold.dev/secrets-path"
 	containersAnnotation  = "twelvefold.dev/containers"
 	rotationAnnotation    = "twelvefold.dev/rotation"
+	deliveryAnnotation    = "twelvefold.dev/delivery"
 	csiAnnotation         = "twelvefold.dev/csi"
 	envPrefix             = "env.twelvefold.dev/"
 	filePrefix            = "file.twelvefold.dev/"
@@ -43,8 +44,15 @@ type keyVault struct {
 	env    []injected // variables that all targets get
 	files  []injected
 
-	fetch   *podpatch.Container // the fetch container, if the pod has it already
-	plan    keyvault.Plan
+	fetch *podpatch.Container // the fetch container, if the pod has it already
+	sync  *podpatch.Container // and its sidecar
+	plan  keyvault.Plan
+
+	exec           bool   // variables come by the agent's exec, and not by the kubelet
+	deliveryReason string // why; empty where it is the default, or an earlier pass chose
+	wraps          []wrap
+	rotation       string
+
 	refused bool
 }
 
@@ -70,6 +78,8 @@ func (k *keyVault) run() {
 	k.readValues()
 	k.readAnnotations()
 	k.readBindings()
+	k.readDelivery()
+	k.readRotation()
 	k.skipLater()
 	if k.skipsNode() {
 		return
@@ -78,9 +88,14 @@ func (k *keyVault) run() {
 	k.checkTenancy()
 	k.verify()
 	k.checkDelivery()
-	if !k.refused && len(k.values)+len(k.env)+len(k.files) > 0 {
+	if !k.refused && k.wanted() {
 		k.deliver()
 	}
+}
+
+// wanted says whether there is anything to bring, or to keep as an earlier pass left it.
+func (k *keyVault) wanted() bool {
+	return k.fetch != nil || len(k.values)+len(k.env)+len(k.files) > 0
 }
 
 func (k *keyVault) refuse(path, container, message, fix string) {
@@ -116,6 +131,7 @@ func (k *keyVault) readTargets() {
 		switch {
 		case c == k.fetch:
 			early = false
+		case c == k.sync:
 		case k.Policy.Ignored(c.Name()):
 		case early:
 			k.Skip("container %s: it starts before %s, when there are no secrets yet", c.Name(), fetchName)

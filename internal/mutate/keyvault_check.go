@@ -3,7 +3,6 @@ package mutate
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -58,24 +57,6 @@ func (k *keyVault) checkClashes() {
 	}
 }
 
-// checkHelpers refuses variables of the user's that have the names of our helpers.
-func (k *keyVault) checkHelpers(plan keyvault.Plan) {
-	keys := map[keyvault.Reference]string{}
-	for _, e := range plan.Env {
-		keys[e.Reference] = e.Key
-	}
-	for _, v := range k.values {
-		for _, p := range v.value.Parts {
-			if p.Secret == nil || v.value.Whole() != nil {
-				continue
-			}
-			if i := findEnv(v.container, helperPrefix+keys[*p.Secret]); i >= 0 && !k.resolvesTo(v.container, i, *p.Secret) {
-				k.refuse(envPath(v.container, i), v.container.Name(), "the name belongs to a variable that Twelvefold injects", "rename the variable")
-			}
-		}
-	}
-}
-
 // findEnv is the last entry with a name, which is the one that counts, or -1.
 func findEnv(c *podpatch.Container, name string) int {
 	for i, e := range slices.Backward(c.Get().Env) {
@@ -86,12 +67,23 @@ func findEnv(c *podpatch.Container, name string) int {
 	return -1
 }
 
+// valueOf is the literal value of a variable, or empty.
+func valueOf(c *podpatch.Container, name string) string {
+	if i := findEnv(c, name); i >= 0 {
+		return c.Get().Env[i].Value
+	}
+	return ""
+}
+
 // resolvesTo says whether an env entry is a reference to the secret, or was one.
 func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Reference) bool {
 	e := c.Get().Env[i]
+	key, planned := k.keyOf(secret)
 	if e.ValueFrom != nil {
-		key, planned := k.keyOf(secret)
 		return planned && e.ValueFrom.FileKeyRef != nil && e.ValueFrom.FileKeyRef.VolumeName == envVolume && e.ValueFrom.FileKeyRef.Key == key
+	}
+	if planned && k.plan.Exec && e.Value == keyvault.Placeholder(key) {
+		return true
 	}
 	whole := k.hosts.ParseValue(e.Value).Whole()
 	return whole != nil && *whole == secret
@@ -160,7 +152,7 @@ func (k *keyVault) checkVault(field, container, host string) {
 
 // checkDelivery refuses what is wanted but can't be brought, here or at all.
 func (k *keyVault) checkDelivery() {
-	if len(k.values)+len(k.env)+len(k.files) == 0 {
+	if !k.wanted() {
 		return
 	}
 	k.checkVersion()
@@ -175,50 +167,10 @@ func (k *keyVault) checkDelivery() {
 				"insert it after "+fetchName)
 		}
 	}
+	k.checkExec()
 	plan := k.extended()
 	k.checkHelpers(plan)
 	k.checkSize(plan)
-}
-
-// checkVersion refuses variables where the cluster is too old for fileKeyRef (KEP-3721, on since 1.35).
-func (k *keyVault) checkVersion() {
-	if k.Facts.Kubernetes.AtLeast(fileKeyRefMinor) {
-		return
-	}
-	const message = "variables from Key Vault need Kubernetes 1.35 on the API server and on every node"
-	const fix = "take it as a file: annotation " + filePrefix + "<file name>: <secret>"
-	for _, v := range k.values {
-		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), message, fix)
-	}
-	for _, in := range k.env {
-		k.refuseInjection(in.from, message, fix)
-	}
-}
-
-const fileKeyRefMinor = 35
-
-var (
-	clientID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	tenantID = regexp.MustCompile(`^[0-9a-zA-Z][-.0-9a-zA-Z]*$`)
-)
-
-// checkIdentity refuses a pod whose service account stands for no identity in Entra ID: the fetch could never work.
-func (k *keyVault) checkIdentity() {
-	client, tenant := k.identity()
-	if clientID.MatchString(client) && tenantID.MatchString(tenant) {
-		return
-	}
-	account := k.Edit.Pod().Spec.ServiceAccountName
-	if account == "" {
-		account = "default"
-	}
-	message := fmt.Sprintf("the service account %q does not say which identity reads Key Vault: annotation %s, %s", account, clientAnnotation, tenantAnnotation)
-	fix := fmt.Sprintf("kubectl annotate serviceaccount %s -n %s %s=<client id> %s=<tenant id>", account, k.Facts.Namespace, clientAnnotation, tenantAnnotation)
-	if k.Facts.Offline && k.Facts.ServiceAccount == nil && client+tenant == "" { // it may be in the cluster
-		k.Warn("spec.serviceAccountName", "", message, fix)
-		return
-	}
-	k.refuse("spec.serviceAccountName", "", message, fix)
 }
 
 // checkSecretsPath refuses a directory that can't be mounted.

@@ -5,7 +5,7 @@ import "twelvefold.dev/internal/policy"
 var keyVaultPage = policy.Page{
 	Title: "Secrets come from Azure Key Vault, as variables and files",
 	Why: "A secret in a pod's spec is in etcd, in every backup of it, in the chart's repository and in the audit log. One in a Kubernetes Secret is there too, and has to be copied and rotated by hand. In Key Vault it is in one place, with its own access rights and its own log.\n" +
-		"An init container reads the secrets with the identity of the pod's service account, and the kubelet hands them to the containers. No value stands in the pod, in etcd, or in a log.",
+		"An init container reads the secrets with the identity of the pod's service account, and the kubelet, or on older clusters the agent's exec, hands them to the containers. No value stands in the pod, in etcd, or in a log.",
 	Fix: "Write a reference where the value would stand, as in Azure App Service, in any case:\n" +
 		"  @Microsoft.KeyVault(VaultName=shop;SecretName=db-password)\n" +
 		"  @Microsoft.KeyVault(VaultName=shop;SecretName=db-password;SecretVersion=<32 hex digits>)\n" +
@@ -22,7 +22,14 @@ var keyVaultPage = policy.Page{
 		"Where the webhook has an identity that reads metadata (docs/operating.md), references into the vaults of keyVault.vaults are verified when a pod or workload is created: a secret that is missing, disabled, expired or not yet valid warns, or is refused with keyVault.verify: deny if the vault was asked in the last 30 seconds; off says nothing. Of a reference with a version only the name is looked up. Vaults that are not listed are not verified, for the answer would tell anybody what is in them.\n" +
 		"Who reads is said by the service account:\n" +
 		"  kubectl annotate serviceaccount api azure.workload.identity/client-id=<client id> azure.workload.identity/tenant-id=<tenant id>\n" +
-		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. Variables need Kubernetes 1.35 on the API server and all nodes; files do not. References are refused where nothing can resolve them: in ephemeral containers, on Windows, and in pods that ask for virtual nodes.",
+		"The policy may sign in otherwise by keyVault.identity: {kind: managed, clientID: …} takes an identity of the nodes, {kind: service-principal, tenantID: …, secret: NAME} the keys clientid and clientsecret of that Secret in the pod's namespace, which only the agent mounts.\n" +
+		"From Kubernetes 1.35 on, on the API server and all nodes, the kubelet sets the variables (env). Before that the agent starts the container's command with them (exec), and exec probes and hooks too; $(NAME) of a secret in command or args is refused there. A container without a command is started as its image says, which the webhook asks the registry; write the command where it can't.\n" +
+		"  twelvefold.dev/delivery: exec                  exec on any cluster: for a value that an env file can't carry, such as one with '\n" +
+		"Without more, a secret is read when the pod starts. By annotation, or for all pods by the policy's keyVault.rotation, and looked for every keyVault.rotationInterval:\n" +
+		"  twelvefold.dev/rotation: files                 a sidecar keeps files current; the application reads them again\n" +
+		"  twelvefold.dev/rotation: restart               all containers restart in place, without preStop and after 2 s: from 1.36 on, and in no Job\n" +
+		"  twelvefold.dev/rotation: rollout               the Deployment, StatefulSet or DaemonSet is rolled out anew\n" +
+		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. References are refused where nothing can resolve them: in ephemeral containers, on Windows, and in pods that ask for virtual nodes.",
 	Allowed: "References of other tools are left alone, with a warning. This version does not resolve azure:keyvault:NAME and NAME@azurekeyvault.",
 	Example: `metadata:
   annotations:

@@ -20,6 +20,9 @@ func (k *keyVault) fetchPath() string {
 // wrote would go astray.
 func (k *keyVault) readExisting() {
 	for _, c := range k.Edit.AllContainers() {
+		if c.Name() == syncName {
+			k.readSync(c)
+		}
 		if c.Name() != fetchName {
 			continue
 		}
@@ -108,6 +111,7 @@ func (k *keyVault) extended() keyvault.Plan {
 	for _, in := range k.missingFiles() {
 		plan.Files = append(plan.Files, keyvault.FileItem{Path: in.name, Reference: in.secret})
 	}
+	plan.Exec = k.exec && len(plan.Env) > 0
 	return plan
 }
 
@@ -128,8 +132,11 @@ func planText(p keyvault.Plan) string {
 
 // volumes are the names of our volumes, and what each must be.
 var volumes = map[string]func(corev1.Volume) bool{
-	envVolume:   isMemory,
-	filesVolume: isMemory,
+	envVolume:      isMemory,
+	filesVolume:    isMemory,
+	stateVolume:    isMemory,
+	binVolume:      func(v corev1.Volume) bool { return v.EmptyDir != nil && v.EmptyDir.Medium == "" },
+	identityVolume: func(v corev1.Volume) bool { return v.Secret != nil },
 	tokenVolume: func(v corev1.Volume) bool {
 		return v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil &&
 			v.Projected.Sources[0].ServiceAccountToken.Audience == tokenAudience

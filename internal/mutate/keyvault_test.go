@@ -71,22 +71,89 @@ func wantDenied(t *testing.T, edit *podpatch.Builder, findings []policy.Finding,
 	}
 }
 
-// Before 1.35 there is no fileKeyRef: variables are refused with a way out, files work.
+// Before 1.35 there is no fileKeyRef: the agent's exec gives variables, and needs the command; files work as ever.
 func TestOldClusters(t *testing.T) {
 	for _, versions := range []policy.Kubernetes{{APIServer: 34, OldestKubelet: 34}, {APIServer: 36, OldestKubelet: 34}, {}} {
 		facts := inCluster()
 		facts.Kubernetes = versions
 		annotations := map[string]string{"env.twelvefold.dev/B": "b", "twelvefold.dev/keyvault": "shop"}
-		edit, findings := keyVault(t, podWith(annotations, corev1.EnvVar{Name: "A", Value: reference}), "{}", facts)
-		wantDenied(t, edit, findings, `spec.containers[name="app"].env[name="A"].value: variables from Key Vault need Kubernetes 1.35`, `env.twelvefold.dev/B"]: variables`)
+		pod := podWith(annotations, corev1.EnvVar{Name: "A", Value: reference})
+		edit, findings := keyVault(t, pod, "{}", facts)
+		wantDenied(t, edit, findings, `spec.containers[name="app"].command: its secrets come by exec, for which the image's entrypoint must be known; write the container's command`)
+
+		asked := 0
+		facts.Entrypoint = func(image string) ([]string, []string, error) {
+			asked++
+			return []string{"/" + image}, nil, nil
+		}
+		edit, findings = keyVault(t, pod, "{}", facts)
+		app := edit.Containers()[0].Get()
+		if len(findings) > 0 || asked != 1 || !slices.Equal(app.Command, []string{"/twelvefold/bin/twelvefold-agent", "exec", "--", "/shop:1"}) || app.Env[0].Value != "@Twelvefold(K1)" {
+			t.Errorf("%v: asked %d times: %v %v", versions, asked, findings, app)
+		}
+
+		annotations["twelvefold.dev/delivery"] = "env"
+		edit, findings = keyVault(t, pod, "{}", facts)
+		wantDenied(t, edit, findings, `spec.containers[name="app"].env[name="A"].value: variables from Key Vault by the kubelet need Kubernetes 1.35`, `env.twelvefold.dev/B"]: variables`)
 		if !strings.Contains(fmt.Sprint(findings), "annotation file.twelvefold.dev/") {
 			t.Errorf("no way out: %v", findings)
 		}
 
 		edit, findings = keyVault(t, podWith(map[string]string{"file.twelvefold.dev/b": "b", "twelvefold.dev/keyvault": "shop"}), "{}", facts)
-		if len(findings) > 0 || len(edit.InitContainers()) != 1 {
-			t.Errorf("%v: a file: %v", versions, findings)
+		if len(findings) > 0 || len(edit.InitContainers()) != 1 || asked != 1 {
+			t.Errorf("%v: a file: %v, asked %d times", versions, findings, asked)
 		}
+	}
+}
+
+// No registry is asked where the kubelet reads the env file, or where the command is known.
+func TestNoLookAtTheImage(t *testing.T) {
+	facts := inCluster()
+	facts.Entrypoint = func(image string) ([]string, []string, error) {
+		t.Errorf("asked for %s", image)
+		return nil, nil, nil
+	}
+	keyVault(t, podWith(nil, corev1.EnvVar{Name: "A", Value: reference}), "{}", facts)
+	pod := podWith(map[string]string{"twelvefold.dev/delivery": "exec"}, corev1.EnvVar{Name: "A", Value: reference})
+	pod.Spec.Containers[0].Command = []string{"/app"}
+	if _, findings := keyVault(t, pod, "{}", facts); len(findings) > 0 {
+		t.Error(findings)
+	}
+}
+
+// A manifest that was mutated offline, where no registry was asked, is wrapped in the cluster.
+func TestExecIsCompletedLater(t *testing.T) {
+	facts := inCluster()
+	facts.Offline = true
+	offline, findings := keyVault(t, podWith(map[string]string{"twelvefold.dev/delivery": "exec"}, corev1.EnvVar{Name: "A", Value: reference}), "{}", facts)
+	if len(findings) != 1 || findings[0].Level != policy.Warn || !strings.Contains(findings[0].Message, "registries are not asked here") {
+		t.Fatal(findings)
+	}
+	facts = inCluster()
+	facts.Entrypoint = func(string) ([]string, []string, error) { return []string{"/app"}, []string{"serve"}, nil }
+	online, findings := keyVault(t, *offline.Pod(), "{}", facts)
+	app := online.Containers()[0].Get()
+	if len(findings) > 0 || !slices.Contains(app.Command, "/app") || !slices.Equal(app.Args, []string{"serve"}) || len(app.VolumeMounts) != 2 {
+		t.Errorf("%v %v", findings, app)
+	}
+}
+
+// The rules see through the wrapper, and a placeholder is no secret.
+func TestWrapperHidesNothing(t *testing.T) {
+	facts := inCluster()
+	pod := podWith(map[string]string{"twelvefold.dev/delivery": "exec"}, corev1.EnvVar{Name: "DB_PASSWORD", Value: reference},
+		corev1.EnvVar{Name: "DB_URL", Value: "postgres://api:${" + reference + "}@db/shop"})
+	pod.Spec.Containers[0].Command = []string{"sh", "-c", "apt-get install -y jq && exec app"}
+	edit, findings := keyVault(t, pod, "{}", facts)
+	if len(findings) > 0 {
+		t.Fatal(findings)
+	}
+	var found []string
+	for _, f := range rules.Judge(rules.NewSubject(edit.Pod(), policy.Default(rules.Catalogue{}).For("shop", nil), facts)) {
+		found = append(found, f.Rule)
+	}
+	if !slices.Contains(found, "runtime-install") || slices.Contains(found, "literal-secret") || slices.Contains(found, "credential-url") || slices.Contains(found, "suspect-secret") {
+		t.Errorf("rules found %v", found)
 	}
 }
 
@@ -112,8 +179,11 @@ func TestIdentity(t *testing.T) {
 	if len(findings) > 0 {
 		t.Errorf("the policy's identity: %v", findings)
 	}
-	edit, findings := keyVault(t, pod, "{keyVault: {identity: {kind: managed, clientID: 33333333-3333-4333-8333-333333333333, tenantID: t}}}", facts)
-	wantDenied(t, edit, findings, "kubectl annotate")
+	for _, identity := range []string{"{kind: managed}", "{kind: service-principal, tenantID: t, secret: s}"} {
+		if _, findings = keyVault(t, pod, "{keyVault: {identity: "+identity+"}}", facts); len(findings) > 0 {
+			t.Errorf("%s: %v", identity, findings)
+		}
+	}
 }
 
 // A manifest that was mutated offline, where the identity was not known, gets it in the cluster.

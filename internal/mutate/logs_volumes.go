@@ -136,7 +136,7 @@ func uncoverable(c *podpatch.Container, dir string) string {
 		return "it holds more than logs"
 	case holds(container.WorkingDir):
 		return "the container's working directory lies there"
-	case len(container.Command) > 0 && holds(container.Command[0]):
+	case len(container.Command) > 0 && holds(ownCommand(container)[0]):
 		return "the container's program lies there"
 	}
 	return ""

@@ -2,6 +2,8 @@ package podpatch
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -66,4 +68,61 @@ func (c *Container) SetEnvValueFrom(i int, source *corev1.EnvVarSource) {
 func (c *Container) AddVolumeMount(m corev1.VolumeMount) {
 	mounts := &c.Get().VolumeMounts
 	addItem(c.b, c.pointer("volumeMounts"), mounts, len(*mounts), m)
+}
+
+// SetCommand replaces the container's command.
+func (c *Container) SetCommand(command []string) {
+	c.b.record("add", c.pointer("command"), slices.Clone(command))
+	c.Get().Command = command
+}
+
+// SetArgs replaces the container's args.
+func (c *Container) SetArgs(args []string) {
+	c.b.record("add", c.pointer("args"), slices.Clone(args))
+	c.Get().Args = args
+}
+
+// Hook is a command that the kubelet runs in a container: of an exec probe, or of a lifecycle hook.
+type Hook struct {
+	Field string // livenessProbe, lifecycle.preStop
+	Probe bool
+
+	container *Container
+	exec      *corev1.ExecAction
+}
+
+// Hooks are the container's commands beside its own. They are valid until the next edit of the pod's containers.
+func (c *Container) Hooks() (hooks []Hook) {
+	container := c.Get()
+	add := func(field string, probe bool, exec *corev1.ExecAction) {
+		if exec != nil && len(exec.Command) > 0 {
+			hooks = append(hooks, Hook{field, probe, c, exec})
+		}
+	}
+	for field, probe := range map[string]*corev1.Probe{"livenessProbe": container.LivenessProbe, "readinessProbe": container.ReadinessProbe, "startupProbe": container.StartupProbe} {
+		if probe != nil {
+			add(field, true, probe.Exec)
+		}
+	}
+	if l := container.Lifecycle; l != nil {
+		for field, handler := range map[string]*corev1.LifecycleHandler{"lifecycle.postStart": l.PostStart, "lifecycle.preStop": l.PreStop} {
+			if handler != nil {
+				add(field, false, handler.Exec)
+			}
+		}
+	}
+	slices.SortFunc(hooks, func(a, b Hook) int { return strings.Compare(a.Field, b.Field) })
+	return hooks
+}
+
+// Path is the command as messages name it.
+func (h Hook) Path() string { return h.container.Path() + "." + h.Field + ".exec.command" }
+
+// Command is what the hook runs. It is for reading.
+func (h Hook) Command() []string { return h.exec.Command }
+
+// SetCommand replaces it.
+func (h Hook) SetCommand(command []string) {
+	h.container.b.record("add", h.container.pointer(strings.ReplaceAll(h.Field, ".", "/")+"/exec/command"), slices.Clone(command))
+	h.exec.Command = command
 }

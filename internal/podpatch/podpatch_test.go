@@ -32,6 +32,11 @@ func edits(b *podpatch.Builder) {
 				c.SetEnvValue(i, "")
 			}
 		}
+		c.SetCommand(append([]string{"wrapper"}, c.Get().Command...))
+		c.SetArgs([]string{"a"})
+		for _, h := range c.Hooks() {
+			h.SetCommand(append([]string{"wrapper"}, h.Command()...))
+		}
 		c.InsertEnv(0, corev1.EnvVar{Name: "HELPER", Value: "replace"})
 		c.SetEnvValueFrom(0, &corev1.EnvVarSource{})
 		c.AddVolumeMount(corev1.VolumeMount{Name: "files", MountPath: "/a"})
@@ -46,7 +51,9 @@ var pods = []string{
 	`{"metadata":{"annotations":{"d":"old","new":"kept"},"unknown":1},"spec":{"containers":[{"name":"a","env":null},{"name":"b","env":[]}]}}`,
 	`{"spec":{"future":{"x":[1.0,2e3]},"containers":[{"name":"a","future":true,
 	  "env":[{"name":"A","value":"replace","future":1},{"name":"B","value":"set","future":2},{"name":"C","valueFrom":{"fieldRef":{"fieldPath":"x"},"future":3}}],
-	  "volumeMounts":[{"name":"v","mountPath":"/v","future":4}],"livenessProbe":{"grpc":{"port":1},"future":5}}],
+	  "volumeMounts":[{"name":"v","mountPath":"/v","future":4}],"livenessProbe":{"grpc":{"port":1},"future":5},
+	  "readinessProbe":{"exec":{"command":["true"],"future":7},"future":8},"startupProbe":{"exec":{}},
+	  "command":["app"],"lifecycle":{"preStop":{"exec":{"command":["stop"],"future":9},"future":10},"postStart":{"sleep":{}},"future":11}}],
 	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6},{}],"volumes":[{"name":"v","future":{"y":null}}]}}`,
 }
 
@@ -117,8 +124,8 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 	}
 	counts := map[any]int{}
 	count(got, counts)
-	if counts["future"] != 9 || counts["y"] != 1 {
-		t.Errorf("unknown fields were lost: %d of 9 are left: %v", counts["future"], got)
+	if counts["future"] != 14 || counts["y"] != 1 {
+		t.Errorf("unknown fields were lost: %d of 14 are left: %v", counts["future"], got)
 	}
 }
 

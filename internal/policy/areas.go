@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -23,6 +25,9 @@ var (
 	consumers    = []string{"prometheus", "azure", "container-insights", "datadog", "grafana", "opentelemetry"}
 	logModes     = []string{"", "off", "audit", "warn", "repair", "deny"}
 	envName      = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
+	clientID     = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	tenantID     = regexp.MustCompile(`^[0-9a-zA-Z][-.0-9a-zA-Z]{0,252}$`)
+	secretName   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 	exporterName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$`)
 )
 
@@ -55,7 +60,10 @@ func (a area) url(text string, schemes []string, path ...string) {
 
 func (a area) keyVault(kv KeyVault) {
 	a.oneOf(kv.Cloud, clouds, "keyVault", "cloud")
-	a.oneOf(kv.Identity.Kind, identities, "keyVault", "identity", "kind")
+	a.identity(kv.Identity)
+	if d, err := time.ParseDuration(kv.RotationInterval); kv.RotationInterval != "" && (err != nil || d < minInterval) {
+		a.fail(a.at("keyVault", "rotationInterval"), "spec.keyVault.rotationInterval: want a duration of %s at least, such as 2m", minInterval)
+	}
 	a.oneOf(kv.Rotation, rotations, "keyVault", "rotation")
 	a.url(kv.AuthorityHost, []string{"https"}, "keyVault", "authorityHost")
 	a.url(kv.Proxy, []string{"http", "https"}, "keyVault", "proxy")
@@ -82,6 +90,33 @@ func (a area) keyVault(kv KeyVault) {
 		a.binding(hosts, i, b)
 	}
 }
+
+// identity checks what the agent signs in with, so that a slip is found here, and not by every pod.
+func (a area) identity(id Identity) {
+	field := func(name string) *yaml.Node { return a.at("keyVault", "identity", name) }
+	a.oneOf(id.Kind, identities, "keyVault", "identity", "kind")
+	if id.ClientID != "" && !clientID.MatchString(id.ClientID) {
+		a.fail(field("clientID"), "spec.keyVault.identity.clientID: %q is not a UUID", id.ClientID)
+	}
+	if id.TenantID != "" && !tenantID.MatchString(id.TenantID) {
+		a.fail(field("tenantID"), "spec.keyVault.identity.tenantID: %q is neither a UUID nor a domain", id.TenantID)
+	}
+	switch {
+	case id.Kind != "service-principal" && id.Secret != "":
+		a.fail(field("secret"), "spec.keyVault.identity.secret is for the kind service-principal only")
+	case id.Kind == "service-principal" && !secretName.MatchString(id.Secret):
+		a.fail(cmp.Or(field("secret"), a.at("keyVault", "identity")), "spec.keyVault.identity.secret: want the name of a Secret in the pods' namespaces")
+	}
+	switch {
+	case id.Kind == "managed" && id.TenantID != "":
+		a.fail(field("tenantID"), "spec.keyVault.identity.tenantID: a managed identity has the tenant of its subscription; leave it out")
+	case id.Kind == "service-principal" && id.TenantID == "":
+		a.fail(a.at("keyVault", "identity"), "spec.keyVault.identity.tenantID is missing")
+	}
+}
+
+// minInterval keeps pods from spending the vault's quota on looking for new versions.
+const minInterval = 10 * time.Second
 
 // binding checks the names in a binding, so that a slip of the policy is found here, and not by the pods that it binds.
 func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {

@@ -80,24 +80,30 @@ type Date struct{ time.Time }
 
 // KeyVault says which vaults there are, who may use them, and how secrets are delivered.
 type KeyVault struct {
-	Cloud         string            `yaml:"cloud"`         // public (default), china, usgov
-	DNSSuffixes   []string          `yaml:"dnsSuffixes"`   // allowed in addition to the clouds' own
-	AuthorityHost string            `yaml:"authorityHost"` // Entra ID's URL, where it isn't the cloud's own
-	Proxy         string            `yaml:"proxy"`         // HTTPS proxy of the agent: http://host:port
-	TrustedCA     string            `yaml:"trustedCA"`     // PEM, trusted by the agent in addition to the system's
-	Identity      Identity          `yaml:"identity"`
-	Vaults        []Vault           `yaml:"vaults"` // empty: any vault under the allowed suffixes
-	Bindings      []Binding         `yaml:"bindings"`
-	Verify        *Level            `yaml:"verify"` // off, warn (default), deny
-	Rotation      string            `yaml:"rotation"`
-	Akv2k8s       map[string]string `yaml:"akv2k8s"` // AzureKeyVaultSecret name to reference
+	Cloud         string    `yaml:"cloud"`         // public (default), china, usgov
+	DNSSuffixes   []string  `yaml:"dnsSuffixes"`   // allowed in addition to the clouds' own
+	AuthorityHost string    `yaml:"authorityHost"` // Entra ID's URL, where it isn't the cloud's own
+	Proxy         string    `yaml:"proxy"`         // HTTPS proxy of the agent: http://host:port
+	TrustedCA     string    `yaml:"trustedCA"`     // PEM, trusted by the agent in addition to the system's
+	Identity      Identity  `yaml:"identity"`
+	Vaults        []Vault   `yaml:"vaults"` // empty: any vault under the allowed suffixes
+	Bindings      []Binding `yaml:"bindings"`
+	Verify        *Level    `yaml:"verify"`   // off, warn (default), deny
+	Rotation      string    `yaml:"rotation"` // none (default), files, restart, rollout
+	// RotationInterval is how often the agent looks for new versions: a duration as 90s, at least 10s.
+	RotationInterval string            `yaml:"rotationInterval"`
+	Akv2k8s          map[string]string `yaml:"akv2k8s"` // AzureKeyVaultSecret name to reference
 }
 
-// Identity is how the agent signs in. Client and tenant are used where the service account names none.
+// Identity is how the agent signs in. Of a workload identity, client and tenant are used where the service account names
+// none; a managed identity without client is the node's own.
 type Identity struct {
 	Kind     string `yaml:"kind"` // workload (default), managed, service-principal
 	ClientID string `yaml:"clientID"`
 	TenantID string `yaml:"tenantID"`
+	// Secret of the pod's namespace with the keys clientsecret and, where clientID is not given, clientid. It is for a
+	// service principal.
+	Secret string `yaml:"secret"`
 }
 
 // Vault gives namespaces the use of a vault.

@@ -23,6 +23,8 @@ type Facts struct {
 	AgentImage      string   // the image of injected agent containers
 	// ServiceAccount holds the annotations of the pod's service account.
 	ServiceAccount map[string]string
+	// ServiceAccountUnread says that they could not be read: it may have some.
+	ServiceAccountUnread bool
 
 	Lookup
 }

@@ -47,8 +47,8 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 			facts.NamespaceLabels = labels
 		}
 		facts.Object = func(kind, name string) []byte { return all[key{kind, facts.Namespace, name}] }
-		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) map[string]string {
-			return accounts[facts.Namespace+"/"+name]
+		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) (map[string]string, error) {
+			return accounts[facts.Namespace+"/"+name], nil
 		}})
 	}
 	return inputs

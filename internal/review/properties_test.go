@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,6 +155,28 @@ func TestNothingNewViolatesRestricted(t *testing.T) {
 		}
 		if diff := cmp.Diff(violations(podOf(t, in.Object)), violations(podOf(t, out))); diff != "" {
 			t.Errorf("(-before +after):\n%s", diff)
+		}
+	})
+}
+
+// Only the agent's own containers hold what reads Key Vault, and nobody's token is turned on or off.
+func TestOnlyTheAgentSignsIn(t *testing.T) {
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		out, ok := mutated(t, in)
+		if !ok {
+			return
+		}
+		before, after := podOf(t, in.Object), podOf(t, out)
+		for _, c := range slices.Concat(after.Spec.InitContainers, after.Spec.Containers) {
+			for _, m := range c.VolumeMounts {
+				agent := c.Name == "twelvefold-fetch" || c.Name == "twelvefold-sync"
+				if !agent && (m.Name == "twelvefold-token" || m.Name == "twelvefold-identity") {
+					t.Errorf("container %s mounts %s", c.Name, m.Name)
+				}
+			}
+		}
+		if diff := cmp.Diff(before.Spec.AutomountServiceAccountToken, after.Spec.AutomountServiceAccountToken); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -24,10 +24,11 @@ type Input struct {
 	Object manifest.Object
 	Old    *manifest.Object // the object that an update replaces, or nil
 	Policy *policy.Policy
-	Facts  policy.Facts // Workload, Template and ServiceAccount are filled in from the object
+	Facts  policy.Facts // Workload, Template and those of the service account are filled in from the object
 
-	// ServiceAccount looks up the annotations of a service account of the namespace; nil knows none.
-	ServiceAccount func(name string) map[string]string
+	// ServiceAccount looks up the annotations of a service account of the namespace; nil knows none. An error says that
+	// nobody could tell.
+	ServiceAccount func(name string) (map[string]string, error)
 }
 
 // Verdict is what there is to say about an object. Paths of findings are fields of the object, not of its template.
@@ -131,7 +132,8 @@ func open(in Input) (*subject, error) {
 
 func (s *subject) mutate(in Input) []policy.Finding {
 	if in.ServiceAccount != nil {
-		s.facts.ServiceAccount = in.ServiceAccount(cmp.Or(s.edit.Pod().Spec.ServiceAccountName, "default"))
+		annotations, err := in.ServiceAccount(cmp.Or(s.edit.Pod().Spec.ServiceAccountName, "default"))
+		s.facts.ServiceAccount, s.facts.ServiceAccountUnread = annotations, err != nil
 	}
 	return mutate.Run(s.edit, s.policy, s.facts)
 }

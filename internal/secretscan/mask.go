@@ -14,6 +14,7 @@ const marker = "${}"
 var fillIns = regexp.MustCompile(strings.Join([]string{
 	`\$\{@(?i:microsoft\.keyvault)\([^)]*\)\}`,
 	`@(?i:microsoft\.keyvault)\([^)]*\)`,
+	`@Twelvefold\(K\d{1,5}\)`, // what the agent's exec fills in
 	`\$\([^()]*\)`,
 	`\$\{[^{}]*\}`,
 	`\{\{.*?\}\}`,
@@ -26,7 +27,7 @@ var fillIns = regexp.MustCompile(strings.Join([]string{
 }, "|"))
 
 // fillInHints are cheap: without one of them there is no placeholder.
-var fillInHints = []string{"$", "<", "{{", "#{", "***", "...", "…", "xxxxxxxx", "XXXXXXXX", "%%", "ENC[", "EXAMPLE", "@M", "@m"}
+var fillInHints = []string{"$", "<", "{{", "#{", "***", "...", "…", "xxxxxxxx", "XXXXXXXX", "%%", "ENC[", "EXAMPLE", "@M", "@m", "@T"}
 
 func containsAny(text string, hints []string) bool {
 	return slices.ContainsFunc(hints, func(hint string) bool { return strings.Contains(text, hint) })

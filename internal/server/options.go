@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"twelvefold.dev/internal/cluster"
 )
 
 // Options are the flags of cmd/webhook.
@@ -23,6 +25,9 @@ type Options struct {
 	MetricsAddr   string        //
 	HealthAddr    string        //
 	DrainDelay    time.Duration // from the signal to stop until connections are closed
+	Sources       cluster.Sources
+	Rollout       bool // roll out workloads whose secrets have changed
+	RolloutRate   int  // of them, in a minute
 	LogLevel      slog.Level
 
 	// The webhook's own identity in Azure, which reads metadata of vaults; all empty if it has none.
@@ -61,6 +66,11 @@ func Command() *cobra.Command {
 	f.StringVar(&o.MetricsAddr, "metrics-bind-address", ":8080", "address of /metrics")
 	f.StringVar(&o.HealthAddr, "health-bind-address", ":8081", "address of /healthz and /readyz")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 10*time.Second, "how long to serve on after a signal to stop, while endpoints are told")
+	f.BoolVar(&o.Sources.ConfigMaps, "configmaps", true, "resolve references in ConfigMaps of envFrom that are labelled twelvefold.dev/keyvault=true")
+	f.BoolVar(&o.Sources.SecretProviderClasses, "secret-provider-classes", true, "read SecretProviderClasses, where the cluster has that kind")
+	f.BoolVar(&o.Sources.AzureKeyVaultSecrets, "akv2k8s", true, "read AzureKeyVaultSecrets of akv2k8s, where the cluster has that kind")
+	f.BoolVar(&o.Rollout, "rollout", false, "restart the pods of workloads with rotation rollout when their secrets change; one replica does, by the Lease twelvefold-rollout")
+	f.IntVar(&o.RolloutRate, "rollout-per-minute", 10, "how many workloads to roll out in a minute at most")
 	f.StringVar(&o.AzureClientID, "azure-client-id", "", "identity that verifies by metadata the secrets that pods refer to (default: nobody verifies)")
 	f.StringVar(&o.AzureTenantID, "azure-tenant-id", "", "tenant of that identity")
 	f.StringVar(&o.AzureTokenFile, "azure-token-file", "", "projected token of the service account with audience api://AzureADTokenExchange, which stands for that identity")

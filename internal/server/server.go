@@ -34,6 +34,7 @@ import (
 	"twelvefold.dev/internal/keyvault/catalog"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/store"
+	"twelvefold.dev/internal/registry"
 )
 
 // Run serves until the context ends, and then for another o.DrainDelay. A nil config is the one of the pod or of the
@@ -101,7 +102,11 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	if err != nil {
 		return fmt.Errorf("discovery: %w", err)
 	}
-	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Log: log}
+	objects, err := newObjects(mgr, o, live, versions, log)
+	if err != nil {
+		return err
+	}
+	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Objects: objects, Log: log}
 	policies := &store.Store{Client: live, Recorder: mgr.GetEventRecorder("twelvefold"), Log: log,
 		Name:     client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName},
 		LastGood: client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName + "-last-good"}}
@@ -116,7 +121,8 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	}, func() float64 { return seconds(certificates.NotAfter()) }))
 
 	webhooks := &admission.Webhooks{Cluster: knowledge, Policy: policies.Policy, AgentImage: o.AgentImage, Log: log,
-		Metrics: admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
+		Entrypoint: registry.New(registry.Options{Log: log}).For,
+		Metrics:    admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
 	if access != nil {
 		vaults := catalog.New(access.lister, log, catalog.NewMetrics(ctrlmetrics.Registry))
 		webhooks.Secret = vaults.Lookup
@@ -137,13 +143,14 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 		}},
 		{name: "policy", ok: policies.Ready, note: policies.Problem},
 		{name: "versions", ok: knowledge.Ready},
+		{name: "objects", ok: objects.Ready},
 		{name: "serving", ok: drained.Ready},
 	})
 	if err != nil {
 		return err
 	}
 	err = errors.Join(
-		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge),
+		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge), mgr.Add(objects),
 		ctrl.NewControllerManagedBy(mgr).Named("policy").For(&corev1.ConfigMap{}).WatchesRawSource(policies.Source()).Complete(policies),
 	)
 	if err != nil {

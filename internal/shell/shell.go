@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"twelvefold.dev/internal/keyvault"
 )
 
 // Command is one simple command of a container's start.
@@ -79,6 +81,10 @@ var wrappers = map[string][]string{
 // unwrap leaves out what only starts another program: exec, tini --, env A=b.
 func unwrap(argv []string) []string {
 	for len(argv) > 0 {
+		if len(argv) > 3 && argv[0] == keyvault.AgentPath && argv[1] == "exec" && argv[2] == "--" {
+			argv = argv[3:]
+			continue
+		}
 		name := path.Base(argv[0])
 		valued, ok := wrappers[name]
 		if !ok {

@@ -38,10 +38,12 @@ type cluster struct{}
 
 func (cluster) NamespaceLabels(context.Context, string) map[string]string { return nil }
 
-func (cluster) ServiceAccount(context.Context, string, string) map[string]string {
+func (cluster) ServiceAccount(context.Context, string, string) (map[string]string, error) {
 	return map[string]string{"azure.workload.identity/client-id": "22222222-2222-4222-8222-222222222222",
-		"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}
+		"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}, nil
 }
+
+func (cluster) Object(context.Context, string, string, string) []byte { return nil }
 
 func (cluster) Kubernetes() policy.Kubernetes {
 	return policy.Kubernetes{APIServer: 37, OldestKubelet: 37}

@@ -40,6 +40,11 @@ func TestWebhook(t *testing.T) {
 	t.Run("another webhook may add to the pod", reinvoked)
 	t.Run("every job does its part of a pod", everything)
 	t.Run("requests are counted and not logged", func(t *testing.T) { observed(t, webhook) })
+	t.Run("it has all the rights that it uses", func(t *testing.T) {
+		if log := webhook.log.String(); strings.Contains(log, "forbidden") || !strings.Contains(log, `"objects of a kind are looked up","kind":"ConfigMap"`) {
+			t.Errorf("the log:\n%s", log)
+		}
+	})
 	t.Run("secrets are verified", func(t *testing.T) { verified(t, webhook, azure) })
 	t.Run("a policy takes effect without a restart", reloaded)
 	t.Run("a bad policy changes nothing, across a restart either", func(t *testing.T) {

@@ -1,15 +1,24 @@
 // Package reviewtest reads the fixtures of rules and mutators.
 //
 // A fixture is a YAML file of objects to review. A Namespace or ServiceAccount in it is the cluster's knowledge, a
-// Policy is the policy in force, and Vaults (see vaults.go) are what is known of Key Vault.
+// Policy is the policy in force, and Vaults (see vaults.go) are what is known of Key Vault. A Cluster says what else the webhook knows; images that it doesn't name are not found:
+//
+//	apiVersion: fixtures.twelvefold.dev/v1
+//	kind: Cluster
+//	kubernetes: "1.34"   # of the API server and the nodes
+//	images:
+//	  contoso.azurecr.io/shop/api:1.4.2: {entrypoint: [/app], cmd: [serve]}
 package reviewtest
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,8 +53,7 @@ func Load(t testing.TB, file string) []review.Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	effective := policy.Default(rules.Catalogue{})
-	facts := Facts
+	effective, facts := policy.Default(rules.Catalogue{}), Facts
 	var reviewed []manifest.Object
 	for _, o := range objects {
 		if o.APIVersion == fixturesVersion && o.Kind == vaultsKind {
@@ -58,9 +66,46 @@ func Load(t testing.TB, file string) []review.Input {
 			}
 			continue
 		}
+		if o.APIVersion == fixturesVersion {
+			secret := facts.Secret
+			if facts, err = clusterFacts(o.JSON); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			facts.Secret = secret
+			continue
+		}
 		reviewed = append(reviewed, o)
 	}
 	return review.Offline(reviewed, effective, facts)
+}
+
+// clusterFacts are [Facts] with what a Cluster says.
+func clusterFacts(data []byte) (policy.Facts, error) {
+	var cluster struct {
+		APIVersion, Kind, Kubernetes string
+		Images                       map[string]struct{ Entrypoint, Cmd []string }
+	}
+	facts := Facts
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&cluster); err != nil {
+		return facts, err
+	}
+	if cluster.Kubernetes != "" {
+		minor, err := strconv.Atoi(strings.TrimPrefix(cluster.Kubernetes, "1."))
+		if err != nil {
+			return facts, err
+		}
+		facts.Kubernetes = policy.Kubernetes{APIServer: minor, OldestKubelet: minor}
+	}
+	facts.Entrypoint = func(image string) (entrypoint, cmd []string, err error) {
+		known, ok := cluster.Images[image]
+		if !ok {
+			return nil, nil, errors.New("the registry has no such image")
+		}
+		return known.Entrypoint, known.Cmd, nil
+	}
+	return facts, nil
 }
 
 // Files are the files that match, of which there must be one.
