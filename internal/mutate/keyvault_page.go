@@ -34,6 +34,7 @@ var keyVaultPage = policy.Page{
 		"  twelvefold.dev/csi: adopt                      fill them by their SecretProviderClass of provider azure\n" +
 		"Either is refused where it asks for what can't be brought: secretObjects, which would put values into etcd, objectVersionHistory, another tenant than the service account's. How their own drivers would sign in counts no more.\n" +
 		"The policy can bind secrets to pods by keyVault.bindings, and give vaults to namespaces by keyVault.vaults.\n" +
+		"Where the webhook has an identity that reads metadata (docs/operating.md), references into the vaults of keyVault.vaults are verified when a pod or workload is created: a secret that is missing, disabled, expired or not yet valid warns, or is refused with keyVault.verify: deny if the vault was asked in the last 30 seconds; off says nothing. Of a reference with a version only the name is looked up. Vaults that are not listed are not verified, for the answer would tell anybody what is in them.\n" +
 		"Who reads is said by the service account:\n" +
 		"  kubectl annotate serviceaccount api azure.workload.identity/client-id=<client id> azure.workload.identity/tenant-id=<tenant id>\n" +
 		"The policy may sign in otherwise by keyVault.identity: {kind: managed, clientID: …} takes an identity of the nodes, {kind: service-principal, tenantID: …, secret: NAME} the keys clientid and clientsecret of that Secret in the pod's namespace, which only the agent mounts.\n" +

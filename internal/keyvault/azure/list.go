@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -63,8 +64,9 @@ func (c *Client) List(ctx context.Context, host string, kind keyvault.Type, most
 	})
 }
 
+// propertiesOf copies the name, which would hold the whole URL that it is a part of.
 func propertiesOf(name string, s state) Properties {
-	p := Properties{Name: name, Enabled: !s.disabled}
+	p := Properties{Name: strings.Clone(name), Enabled: !s.disabled}
 	if s.notBefore != nil {
 		p.NotBefore = *s.notBefore
 	}
