@@ -95,9 +95,9 @@ func after(t *testing.T, pod []byte) string {
 }
 
 // identified is every service account: it stands for an identity.
-func identified(string) map[string]string {
+func identified(string) (map[string]string, error) {
 	return map[string]string{"azure.workload.identity/client-id": "22222222-2222-4222-8222-222222222222",
-		"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}
+		"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}, nil
 }
 
 // refused is what kubectl prints of a pod like that of examples/refused.yaml.

@@ -259,6 +259,12 @@ func TestFetchThenExec(t *testing.T) {
 	p.env["TWELVEFOLD_PLAN"] = `{"exec":true,"env":[{"key":"K0","name":"A","vault":"` + shop + `","object":"a"}]}`
 	fetch := exec.Command(agentBinary(t), append([]string{"fetch", "--termination-log", p.path("termination")}, p.args...)...)
 	fetch.Env = p.environ()
+	if os.Getuid() == 0 { // as in pods
+		if err := errors.Join(os.Chmod(filepath.Dir(p.dir), 0o755), os.Chmod(p.path("token"), 0o644), os.Chmod(p.path("env"), 0o777), os.Chmod(p.path("bin"), 0o777), os.Chmod(p.path("state"), 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		fetch.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+	}
 	if code, _, stderr := ran(t, fetch); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, stderr)
 	}

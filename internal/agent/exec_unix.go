@@ -83,7 +83,7 @@ func become(argv []string, file string, environ []string) error {
 	case errors.Is(err, syscall.E2BIG):
 		err = errors.New("its arguments and environment together are longer than Linux takes (a quarter of the stack limit)")
 	case errors.Is(err, syscall.ENOEXEC):
-		err = errors.New("it is no program for this machine; a script must begin with #!")
+		err = errors.New("it is no program for this machine (a script begins with #! and its interpreter)")
 	case errors.Is(err, fs.ErrNotExist):
 		err = errors.New("the interpreter or loader that it names is missing")
 	}

@@ -102,10 +102,20 @@ func TestAuthorityIsRotated(t *testing.T) {
 // All pods of a big Deployment start together, at a vault that answers fewer requests in a second than they need.
 func TestManyPodsAtAThrottledVault(t *testing.T) {
 	const pods, perSecond = 200, 150
-	w := startWith(t, emulator.Config{Seed: emulator.Seed{
-		Vaults:     []emulator.Vault{{Host: shop, Rate: &emulator.Rate{Requests: perSecond, Window: time.Second}}},
-		Identities: []emulator.Identity{{ClientID: reader, Federated: []emulator.Federated{{Subject: "*"}}, Roles: secretsUser}},
-	}})
+	var running atomic.Int64 // since when the vault's clock runs: from the first throttled request on, however slow this machine is
+	begin := time.Now()
+	w := startWith(t, emulator.Config{
+		Now: func() time.Time {
+			if since := running.Load(); since > 0 {
+				return begin.Add(time.Since(time.Unix(0, since)))
+			}
+			return begin
+		},
+		Seed: emulator.Seed{
+			Vaults:     []emulator.Vault{{Host: shop, Rate: &emulator.Rate{Requests: perSecond, Window: time.Second}}},
+			Identities: []emulator.Identity{{ClientID: reader, Federated: []emulator.Federated{{Subject: "*"}}, Roles: secretsUser}},
+		},
+	})
 	var references []keyvault.Reference
 	for _, name := range []string{"a", "b"} {
 		w.set(t, emulator.Secret{Name: name, Value: "v"})
@@ -113,7 +123,7 @@ func TestManyPodsAtAThrottledVault(t *testing.T) {
 	}
 	var group sync.WaitGroup
 	for i := range pods {
-		c := w.client(t, func(c *azure.Config) { c.Retry = azure.Retry{} }) // as in pods
+		c := w.client(t, func(c *azure.Config) { c.Retry = azure.Retry{Timeout: 2 * time.Minute} }) // waits as in pods; they share this machine
 		group.Go(func() {
 			contents, err := c.Fetch(t.Context(), references)
 			if err == nil && len(contents) != len(references) {
@@ -124,6 +134,12 @@ func TestManyPodsAtAThrottledVault(t *testing.T) {
 			}
 		})
 	}
+	group.Go(func() {
+		for w.answers(429) == 0 && t.Context().Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		running.Store(time.Now().UnixNano())
+	})
 	group.Wait()
 
 	const pairs = pods * 2
