@@ -12,9 +12,11 @@ import (
 const azureHelp = `
   TWELVEFOLD_PLAN              which secrets go where, as JSON
   TWELVEFOLD_ROTATION          how new versions come: files, restart
+  TWELVEFOLD_IDENTITY          workload (default), managed, or service-principal
   AZURE_CLIENT_ID              the identity that reads
   AZURE_TENANT_ID              its tenant
   AZURE_FEDERATED_TOKEN_FILE   the service account's token for api://AzureADTokenExchange
+  TWELVEFOLD_CREDENTIAL_DIR    a service principal's mounted Secret: files clientid and clientsecret
   AZURE_AUTHORITY_HOST         where tokens come from, if not the vault's cloud tells
   HTTPS_PROXY, NO_PROXY        how to reach Azure
   TWELVEFOLD_TRUSTED_CA        authorities (PEM) to trust beside the system's`

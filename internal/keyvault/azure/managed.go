@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -13,7 +14,7 @@ import (
 )
 
 func (id Identity) managed(options azcore.ClientOptions) (azcore.TokenCredential, error) {
-	direct := transport{&http.Client{Transport: &http.Transport{}}} // no proxy: the address is each node's own
+	direct := transport{&http.Client{Transport: &http.Transport{IdleConnTimeout: 30 * time.Second}}} // no proxy: the address is each node's own
 	options.Transport = direct
 	if id.MetadataURL != "" {
 		base, err := url.Parse(id.MetadataURL)

@@ -23,7 +23,10 @@ func main() {
 }
 
 func run(ctx context.Context, vault string, names []string) error {
-	roots := x509.NewCertPool()
+	roots, err := x509.SystemCertPool() // Azure's authorities are in it
+	if err != nil {
+		return err
+	}
 	roots.AppendCertsFromPEM([]byte(os.Getenv("TWELVEFOLD_TRUSTED_CA")))
 	options := azcore.ClientOptions{Transport: &http.Client{Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
