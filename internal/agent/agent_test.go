@@ -58,7 +58,7 @@ func TestHelp(t *testing.T) {
 		want []string
 	}{
 		{[]string{"--help"}, []string{"fetch", "sync", "exec", "tail"}},
-		{[]string{"fetch", "--help"}, []string{"--env-file", "--files-dir", "--volumes-dir", "--bin-dir", "--state-dir", "--deadline", "TWELVEFOLD_PLAN", "TWELVEFOLD_ROTATION", "HTTPS_PROXY", "Exit codes", "  15  "}},
+		{[]string{"fetch", "--help"}, []string{"--env-file", "--files-dir", "--volumes-dir", "--bin-dir", "--state-dir", "--deadline", "TWELVEFOLD_PLAN", "TWELVEFOLD_ROTATION", "TWELVEFOLD_IDENTITY", "TWELVEFOLD_CREDENTIAL_DIR", "HTTPS_PROXY", "Exit codes", "  15  "}},
 		{[]string{"sync", "--help"}, []string{"--restart-limit", "--state-dir", "TWELVEFOLD_INTERVAL", "files", "restart", "Exit codes", "  77  "}},
 		{[]string{"exec", "--help"}, []string{"exec [flags] -- COMMAND", "@Twelvefold(KEY)", "--values", "/twelvefold/env/exec.json", "Exit codes", " 126  ", " 127  "}},
 		{[]string{"tail", "--help"}, []string{"TWELVEFOLD_LOGS", "--state-dir"}},
