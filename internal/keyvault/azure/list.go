@@ -124,6 +124,3 @@ func (l listing) refusal(err error) error {
 	return &Failure{Kind: Denied, Problem: fmt.Sprintf("%s may not list it (Azure answers 403 %s)", l.Identity.grantee(), inner),
 		Fix: `give it the role "Key Vault Reader" on the vault, or the permission List in its access policies; a new role takes some minutes`}
 }
-
-// RetryAfter is how long Azure asked to be left alone; zero if it did not ask.
-func (f *Failure) RetryAfter() time.Duration { return f.retryAfter }
