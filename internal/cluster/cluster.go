@@ -53,6 +53,20 @@ func (c *Cluster) NamespaceLabels(ctx context.Context, name string) map[string]s
 	return object.Labels
 }
 
+// OptedIn are the names of the namespaces that are opted in.
+func (c *Cluster) OptedIn(ctx context.Context) ([]string, error) {
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	if err := c.Cache.List(ctx, &list, client.MatchingLabels{OptInLabel: "enabled"}); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(list.Items))
+	for i, namespace := range list.Items {
+		names[i] = namespace.Name
+	}
+	return names, nil
+}
+
 // ServiceAccount are the annotations of a service account, nil if there is none. An error says that nobody could tell.
 func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string) (map[string]string, error) {
 	object, err := c.metadata(ctx, "ServiceAccount", client.ObjectKey{Namespace: namespace, Name: name})

@@ -1,0 +1,31 @@
+package review
+
+import (
+	"slices"
+
+	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/mutate"
+	"twelvefold.dev/internal/policy"
+)
+
+// Rollout is what the pods of a workload get from Key Vault, if the workload shall be rolled out when it changes, and if its
+// pods would be admitted; else nothing.
+func Rollout(in Input) ([]keyvault.Reference, error) {
+	s, err := open(in)
+	if err != nil || s == nil || !mutate.RollsOut(s.edit.Pod(), s.policy.Spec().KeyVault) {
+		return nil, err
+	}
+	findings := append(s.mutate(in), s.judge()...)
+	if slices.ContainsFunc(findings, func(f policy.Finding) bool { return f.Level == policy.Deny }) {
+		return nil, nil
+	}
+	plan := mutate.PlanOf(s.edit.Pod())
+	var all []keyvault.Reference
+	for _, e := range plan.Env {
+		all = append(all, e.Reference)
+	}
+	for _, f := range plan.Files {
+		all = append(all, f.Reference)
+	}
+	return all, nil
+}

@@ -1,0 +1,69 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// LeaseName is the Lease that says which replica looks for rollouts. It is there from the installation.
+const LeaseName = "twelvefold-rollout"
+
+const (
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	retryPeriod   = 2 * time.Second
+)
+
+// Elected runs something in one replica at a time. The manager has an election of its own, but ends the process that loses
+// it: here the webhooks must go on answering, and the replica stands for election again.
+type Elected struct {
+	Lock resourcelock.Interface
+	Run  func(context.Context)
+	Log  *slog.Logger
+}
+
+// NewLock is the lock of this process.
+func NewLock(config *rest.Config, namespace string) (resourcelock.Interface, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("rollout: %w", err)
+	}
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, LeaseName,
+		resourcelock.ResourceLockConfig{Identity: host + "_" + rand.String(8)}, config, renewDeadline)
+}
+
+// NeedLeaderElection is false: it makes its own.
+func (e *Elected) NeedLeaderElection() bool { return false }
+
+// Start stands for election until the context ends.
+func (e *Elected) Start(ctx context.Context) error {
+	var one sync.Mutex // the callback is called in a goroutine, which may outlive its term by a moment
+	for ctx.Err() == nil {
+		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+			Lock: e.Lock, Name: LeaseName, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+			Callbacks: leaderelection.LeaderCallbacks{
+				OnStartedLeading: func(ctx context.Context) {
+					one.Lock()
+					defer one.Unlock()
+					e.Log.Info("this replica looks for rollouts")
+					e.Run(ctx)
+				},
+				OnStoppedLeading: func() {},
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("rollout: %w", err)
+		}
+		elector.Run(ctx)
+	}
+	return nil
+}

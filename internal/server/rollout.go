@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"twelvefold.dev/internal/admission"
+	"twelvefold.dev/internal/cluster"
+	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/rollout"
+)
+
+// addRollout adds the controller for rotation: rollout, if it is wanted and the webhook has an identity to ask vaults with.
+func addRollout(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhooks *admission.Webhooks, access *azureAccess) error {
+	if !o.Rollout {
+		return nil
+	}
+	if access == nil {
+		webhooks.Log.Warn("nothing is rolled out when secrets change: the webhook has no identity in Azure, see --azure-client-id")
+		return nil
+	}
+	direct, err := client.New(mgr.GetConfig(), client.Options{Scheme: scheme.Scheme})
+	if err != nil {
+		return fmt.Errorf("rollout: %w", err)
+	}
+	lock, err := rollout.NewLock(mgr.GetConfig(), o.Namespace)
+	if err != nil {
+		return err
+	}
+	controller := &rollout.Controller{Client: direct, Namespaces: knowledge.OptedIn, Policy: webhooks.Policy, Input: webhooks.Input,
+		Versions: vaults{access}, Recorder: mgr.GetEventRecorder("twelvefold"), Log: webhooks.Log,
+		Metrics: rollout.NewMetrics(ctrlmetrics.Registry), Options: rollout.Options{PerMinute: o.RolloutRate}}
+	return mgr.Add(&rollout.Elected{Lock: lock, Run: controller.Run, Log: webhooks.Log})
+}
+
+// vaults asks by the way to Azure that the policy in force names.
+type vaults struct{ *azureAccess }
+
+// NewestChange implements [rollout.Versions].
+func (v vaults) NewestChange(ctx context.Context, o keyvault.Object) (time.Time, error) {
+	client, err := v.Client()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return client.NewestChange(ctx, o)
+}
