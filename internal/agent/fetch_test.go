@@ -129,8 +129,11 @@ func TestVolumeOfAnEarlierRun(t *testing.T) {
 func TestVolumesThatCannotBeWritten(t *testing.T) {
 	p := newPod(t)
 	p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
+	if err := os.RemoveAll(p.path("files")); err != nil {
+		t.Fatal(err)
+	}
 	for name, plan := range map[string]keyvault.Plan{
-		"twelvefold-files": {Files: []keyvault.FileItem{{Path: "..data", Reference: in("a")}}},
+		"twelvefold-files": {Files: []keyvault.FileItem{{Path: "a", Reference: in("a")}}},
 		"absent":           {Files: []keyvault.FileItem{{Volume: "absent", Path: "a", Reference: in("a")}}},
 	} {
 		p.fetch(t, plan).want(t, agent.ExitConfiguration, "cannot write to the volume "+name)
