@@ -82,9 +82,9 @@ func after(t *testing.T, pod []byte) string {
 	if len(in) != 1 {
 		t.Fatalf("%d objects", len(in))
 	}
-	in[0].ServiceAccount = func(string) map[string]string {
+	in[0].ServiceAccount = func(string) (map[string]string, error) {
 		return map[string]string{"azure.workload.identity/client-id": "22222222-2222-4222-8222-222222222222",
-			"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}
+			"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}, nil
 	}
 	verdict, err := review.Full(in[0])
 	if err != nil || verdict.Denied() {
