@@ -20,21 +20,23 @@ demo: ## see it work: no cluster, nothing but Go
 
 test: ## unit and integration tests, with the race detector; no Docker
 	@assets=$$(go run ./test/envtest/assets) && KUBEBUILDER_ASSETS=$$assets go test -race ./...
+	@go test -C test/kubelet -race ./...
 
 lint: ## formatting, go vet, staticcheck (the version in tools/go.mod)
 	@files=$$(git ls-files '*.go' | xargs gofmt -l); \
 	test -z "$$files" || { echo "not formatted, run gofmt -w:" $$files; exit 1; }
 	go vet -tags e2e ./...
+	go vet -C test/kubelet ./...
 	go tool -modfile=tools/go.mod staticcheck -tags e2e ./...
 
 e2e: ## tests in a kind cluster of their own (Docker, and the image kindest/node:v1.37.2)
 	go test -tags e2e -count=1 -timeout 30m -v ./test/e2e
 
-bench: ## speed of the admission endpoints, beside a handler that does nothing
+bench: ## speed of the admission endpoints beside a handler that does nothing, and of fetch beside the bare SDK
 	go test -run '^$$' -bench . -benchmem ./test/bench
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
-	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+	@{ go list -f '{{.Dir}}' ./...; go list -C test/kubelet -f '{{.Dir}}' ./...; } | while read -r dir; do \
 		for target in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
 			echo "$$target in $$dir"; \
 			(cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x .) </dev/null || exit 1; \

@@ -1,13 +1,19 @@
 package charts
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"twelvefold.dev/internal/mutate"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
 )
 
 func TestMutatingWebhook(t *testing.T) {
@@ -139,6 +145,34 @@ func TestFailurePolicySwitch(t *testing.T) {
 	}
 	if bound.Spec.PolicyName != policy.Name {
 		t.Errorf("binding of %s, want %s", bound.Spec.PolicyName, policy.Name)
+	}
+}
+
+// The backstop finds in a pod what the webhook would have resolved or refused, and takes nothing else for it.
+func TestBackstopKnowsTheForms(t *testing.T) {
+	backstop := get[*admissionv1.ValidatingAdmissionPolicy](t, render(t, "failurePolicy=Ignore"), "ValidatingAdmissionPolicy/twelvefold-unresolved-references")
+	var expressions []*regexp.Regexp // CEL has the regular expressions of Go
+	for _, text := range regexp.MustCompile(`matches\("([^"]*)"\)`).FindAllStringSubmatch(backstop.Spec.Variables[1].Expression, -1) {
+		expressions = append(expressions, regexp.MustCompile(text[1]))
+	}
+	if len(expressions) != 2 {
+		t.Fatalf("%d expressions, want that of App Service's form, and that of the others: %s", len(expressions), backstop.Spec.Variables[1].Expression)
+	}
+	for value, want := range map[string]bool{
+		"@Microsoft.KeyVault(VaultName=shop;SecretName=a)": true, "x${@MICROSOFT.keyvault(VaultName=shop;SecretName=a)}": true,
+		"azure:keyvault:a": true, " azure:keyvault:a/b\n": true, "a@azurekeyvault": true, "a.b@azurekeyvault?tls.key\n": true,
+		"": false, "azure:keyvault:": false, "azure:keyvault: a": false, "see azure:keyvault:a": false, "ops@azurekeyvault.example": false, "mail ops@azurekeyvault": false,
+		"contoso.azurecr.io/a@azurekeyvault": false, "a@azurekeyvault?a\nb": false, "vault:secret/a#b": false, "@Microsoft.KeyVault": false,
+		"azure:keyvault:" + strings.Repeat("a", 1024): false,
+	} {
+		found := expressions[0].MatchString(value) || strings.Contains(value, "azure") && len(value) <= 1024 && expressions[1].MatchString(value)
+		if found != want {
+			t.Errorf("%q: found %v", value, found)
+		}
+		pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Env: []corev1.EnvVar{{Name: "A", Value: value}}}}}}
+		if left := mutate.Unresolved(pod, policy.Default(rules.Catalogue{}).For("shop", nil)); len(left) > 0 != want {
+			t.Errorf("%q: the webhook says %v", value, left)
+		}
 	}
 }
 

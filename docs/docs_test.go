@@ -82,10 +82,7 @@ func after(t *testing.T, pod []byte) string {
 	if len(in) != 1 {
 		t.Fatalf("%d objects", len(in))
 	}
-	in[0].ServiceAccount = func(string) (map[string]string, error) {
-		return map[string]string{"azure.workload.identity/client-id": "22222222-2222-4222-8222-222222222222",
-			"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}, nil
-	}
+	in[0].ServiceAccount = identified
 	verdict, err := review.Full(in[0])
 	if err != nil || verdict.Denied() {
 		t.Fatalf("the example is not admitted: %v %v", err, verdict.Findings)
@@ -95,6 +92,12 @@ func after(t *testing.T, pod []byte) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// identified is every service account: it stands for an identity.
+func identified(string) (map[string]string, error) {
+	return map[string]string{"azure.workload.identity/client-id": "22222222-2222-4222-8222-222222222222",
+		"azure.workload.identity/tenant-id": "11111111-1111-4111-8111-111111111111"}, nil
 }
 
 // refused is what kubectl prints of a pod like that of examples/refused.yaml.

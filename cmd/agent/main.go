@@ -11,8 +11,11 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	a := &agent.Agent{Env: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr}
+	ctx, stop := context.Background(), func() {}
+	if len(os.Args) < 2 || os.Args[1] != "exec" { // which ends with SIGTERM as any program does, even before it has become the command
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	}
+	a := &agent.Agent{Env: os.Getenv, Stdout: os.Stdout, Stderr: os.Stderr, Harden: agent.Harden}
 	code := a.Run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)

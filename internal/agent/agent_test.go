@@ -8,21 +8,47 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"twelvefold.dev/internal/agent"
+	"twelvefold.dev/internal/emulator"
 	"twelvefold.dev/internal/logs"
 )
 
 func splitLines(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") }
 
 func TestPanicShowsNoValue(t *testing.T) {
-	var log bytes.Buffer
-	a := &agent.Agent{Env: func(string) string { panic(marker) }, Stdout: &log, Stderr: &log}
-	if code := a.Run(t.Context(), []string{"fetch"}); code != agent.ExitInternal {
-		t.Errorf("exit code %d, want %d", code, agent.ExitInternal)
+	for _, command := range []string{"fetch", "sync", "tail"} {
+		var log bytes.Buffer
+		a := &agent.Agent{Env: func(string) string { panic(marker) }, Stdout: &log, Stderr: &log}
+		if code := a.Run(t.Context(), []string{command}); code != agent.ExitInternal {
+			t.Errorf("%s: exit code %d, want %d", command, code, agent.ExitInternal)
+		}
+		if text := log.String(); strings.Contains(text, marker) || !strings.Contains(text, "internal error") {
+			t.Errorf("%s: log:\n%s", command, text)
+		}
 	}
-	if text := log.String(); strings.Contains(text, marker) || !strings.Contains(text, "internal error") {
-		t.Errorf("log:\n%s", text)
+}
+
+// The same in the goroutines that ask Azure: there a panic would end the process with all of its message.
+func TestPanicOfAWorkerShowsNoValue(t *testing.T) {
+	p := newPairPod(t)
+	s := p.sync(t, pairPlan(), "files")
+	expires := time.Now().Add(time.Hour)
+	p.secret(t, shop, emulator.Secret{Name: "crt", Value: marker, Expires: &expires})
+	s.mu.Lock()
+	s.fail = true // asked for the time when the date is judged
+	s.mu.Unlock()
+	s.turn(t)
+	s.turn(t)
+	s.wantFiles(t, pairFiles(marker+"-crt", marker+"-key"))
+	s.wantLog(t, "internal error", 1)
+
+	var log bytes.Buffer
+	a := &agent.Agent{Env: func(name string) string { return p.env[name] }, Stdout: &log, Stderr: &log, Now: func() time.Time { panic(marker) }}
+	code := a.Run(t.Context(), append([]string{"fetch", "--termination-log", p.path("termination")}, p.args...))
+	if text := log.String(); code != agent.ExitConfiguration || strings.Contains(text, marker) || !strings.Contains(text, "internal error") {
+		t.Errorf("exit code %d, log:\n%s", code, text)
 	}
 }
 
@@ -31,8 +57,10 @@ func TestHelp(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--help"}, []string{"fetch", "tail"}},
-		{[]string{"fetch", "--help"}, []string{"--env-file", "--files-dir", "--deadline", "TWELVEFOLD_PLAN", "HTTPS_PROXY", "Exit codes"}},
+		{[]string{"--help"}, []string{"fetch", "sync", "exec", "tail"}},
+		{[]string{"fetch", "--help"}, []string{"--env-file", "--files-dir", "--volumes-dir", "--bin-dir", "--state-dir", "--deadline", "TWELVEFOLD_PLAN", "TWELVEFOLD_ROTATION", "TWELVEFOLD_IDENTITY", "TWELVEFOLD_CREDENTIAL_DIR", "HTTPS_PROXY", "Exit codes", "  15  "}},
+		{[]string{"sync", "--help"}, []string{"--restart-limit", "--state-dir", "TWELVEFOLD_INTERVAL", "files", "restart", "Exit codes", "  77  "}},
+		{[]string{"exec", "--help"}, []string{"exec [flags] -- COMMAND", "@Twelvefold(KEY)", "--values", "/twelvefold/env/exec.json", "Exit codes", " 126  ", " 127  "}},
 		{[]string{"tail", "--help"}, []string{"TWELVEFOLD_LOGS", "--state-dir"}},
 	} {
 		var out, log bytes.Buffer
@@ -67,7 +95,7 @@ func TestTailStreamsUntilItIsStopped(t *testing.T) {
 }
 
 func TestBadUsage(t *testing.T) {
-	for _, args := range [][]string{{"fletch"}, {"fetch", "extra"}, {"fetch", "--deadline", "soon"}, {"tail"}} {
+	for _, args := range [][]string{{"fletch"}, {"fetch", "extra"}, {"fetch", "--deadline", "soon"}, {"tail"}, {"sync"}, {"sync", "extra"}, {"exec"}} {
 		var out, log bytes.Buffer
 		a := &agent.Agent{Env: func(string) string { return "" }, Stdout: &out, Stderr: &log}
 		if code := a.Run(t.Context(), args); code != agent.ExitConfiguration || !strings.Contains(log.String(), `"error"`) {

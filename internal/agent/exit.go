@@ -17,6 +17,11 @@ const (
 	ExitDisabled      = 13 // a secret is disabled, expired or not yet valid
 	ExitUnreachable   = 14 // no answer from Azure, or throttled, until the deadline
 	ExitUndeliverable = 15 // the env file cannot carry a value
+
+	ExitRestart = 77 // sync: all containers are to be restarted; the webhook's restartPolicyRules name it
+
+	ExitCannotRun = 126 // exec: the command is no program, or may not be run; as in shells
+	ExitNotFound  = 127 // exec: there is no such command
 )
 
 // exitError ends the program with a code. What was wrong has been said already.

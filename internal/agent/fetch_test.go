@@ -1,6 +1,9 @@
 package agent_test
 
 import (
+	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -34,13 +37,19 @@ func TestFetchDelivers(t *testing.T) {
 			{Path: "tls.pem", Reference: in("tls")},
 			{Path: "db/password", Reference: withMode(in("db-password"), 0o440)},
 			{Path: "absent", Reference: optional},
+			{Volume: "tls", Path: "tls.pem", Reference: in("tls")},
+			{Volume: "tls", Path: "password", Reference: in("db-password")},
+			{Volume: "more", Path: "a/b", Reference: pinned},
 		},
 	}
 	want := map[string]string{
 		"env/env": "K0='" + marker + "-new'\nK1='" + marker + "-old'\nK3='" + marker + "-bank'\nK4='" + marker + "-new'\n",
 		// A file carries any bytes.
-		"files/tls.pem":     "-----BEGIN\n" + marker + "'\r\n\x00-----END",
-		"files/db/password": marker + "-new",
+		"files/tls.pem":        "-----BEGIN\n" + marker + "'\r\n\x00-----END",
+		"files/db/password":    marker + "-new",
+		"volumes/tls/tls.pem":  "-----BEGIN\n" + marker + "'\r\n\x00-----END",
+		"volumes/tls/password": marker + "-new",
+		"volumes/more/a/b":     marker + "-old",
 	}
 
 	for range 2 { // a restarted container runs again in the same volumes
@@ -80,11 +89,12 @@ func TestFetchAsksOncePerSecretAndOnceForAToken(t *testing.T) {
 
 func TestOptionalSecretThatWentAwayLeavesNoFile(t *testing.T) {
 	p := newPod(t)
-	if err := os.WriteFile(p.path("files/old"), []byte("of an earlier run"), 0o444); err != nil {
-		t.Fatal(err)
+	p.secret(t, shop, emulator.Secret{Name: "here", Value: marker})
+	file := func(s keyvault.Reference) keyvault.Plan {
+		return keyvault.Plan{Files: []keyvault.FileItem{{Path: "old", Reference: s}}}
 	}
-	s := keyvault.Reference{Vault: shop, Name: "gone", Optional: true}
-	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "old", Reference: s}}}).want(t, agent.ExitOK)
+	p.fetch(t, file(in("here"))).want(t, agent.ExitOK)
+	p.fetch(t, file(keyvault.Reference{Vault: shop, Name: "gone", Optional: true})).want(t, agent.ExitOK)
 	if diff := cmp.Diff(map[string]string{}, p.delivered(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -94,21 +104,43 @@ func TestOptionalSecretThatWentAwayLeavesNoFile(t *testing.T) {
 func TestVolumeOfAnEarlierRun(t *testing.T) {
 	p := newPod(t)
 	p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
-	if err := os.WriteFile(p.path("files/.a.new"), []byte("half"), 0o400); err != nil {
+	outside := t.TempDir()
+	const killed = "files/..2026_01_02_03_04_05.0123456789"
+	if err := errors.Join(
+		os.MkdirAll(p.path(killed), 0o755), os.WriteFile(p.path(killed+"/a"), []byte("half"), 0o400),
+		os.WriteFile(p.path("env/.env.new"), []byte("half"), 0o400), os.Symlink(outside, p.path("files/db")), os.Symlink(outside, p.path("env/env")),
+	); err != nil {
 		t.Fatal(err)
 	}
-	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "a", Reference: in("a")}}}).want(t, agent.ExitOK)
-	if diff := cmp.Diff(map[string]string{"files/a": marker}, p.delivered(t)); diff != "" {
+	plan := env(in("a"))
+	plan.Files = []keyvault.FileItem{{Path: "db/a", Reference: in("a")}}
+	p.fetch(t, plan).want(t, agent.ExitOK)
+	if diff := cmp.Diff(map[string]string{"env/env": "K0='" + marker + "'\n", "files/db/a": marker}, p.delivered(t)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-
-	outside := t.TempDir()
-	if err := os.Symlink(outside, p.path("files/db")); err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(p.path(killed)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what the killed run left is still there: %v", err)
 	}
-	p.fetch(t, keyvault.Plan{Files: []keyvault.FileItem{{Path: "db/a", Reference: in("a")}}}).want(t, agent.ExitConfiguration, "twelvefold-files")
 	if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
 		t.Errorf("written outside: %v, %v", entries, err)
+	}
+}
+
+func TestVolumesThatCannotBeWritten(t *testing.T) {
+	p := newPod(t)
+	p.secret(t, shop, emulator.Secret{Name: "a", Value: marker})
+	for name, plan := range map[string]keyvault.Plan{
+		"twelvefold-files": {Files: []keyvault.FileItem{{Path: "..data", Reference: in("a")}}},
+		"absent":           {Files: []keyvault.FileItem{{Volume: "absent", Path: "a", Reference: in("a")}}},
+	} {
+		p.fetch(t, plan).want(t, agent.ExitConfiguration, "cannot write to the volume "+name)
+	}
+	if err := os.RemoveAll(p.path("bin")); err != nil {
+		t.Fatal(err)
+	}
+	p.fetch(t, inExec(env(in("a")))).want(t, agent.ExitConfiguration, "cannot write to the volume twelvefold-bin")
+	if diff := cmp.Diff(map[string]string{}, p.delivered(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -134,6 +166,7 @@ func TestEnvFileIsThereEvenIfEmpty(t *testing.T) { // fileKeyRef's optional forg
 func TestUndeliverableValueWritesNothing(t *testing.T) {
 	for name, value := range map[string]string{
 		"single quote": marker + "'", "NUL": marker + "\x00", "empty": "", "CR LF": marker + "\r\n",
+		"long line": marker + strings.Repeat("x", 1<<16),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPod(t)
@@ -141,7 +174,11 @@ func TestUndeliverableValueWritesNothing(t *testing.T) {
 			p.secret(t, shop, emulator.Secret{Name: "bad", Value: value})
 			plan := env(in("bad"))
 			plan.Files = []keyvault.FileItem{{Path: "f", Reference: in("good")}}
-			p.fetch(t, plan).want(t, agent.ExitUndeliverable, "secret bad in vault shop.vault.azure.net", "DB_PASSWORD", "file.twelvefold.dev/")
+			ways := []string{"secret bad in vault shop.vault.azure.net", "DB_PASSWORD", "file.twelvefold.dev/<file name>"}
+			if name != "NUL" {
+				ways = append(ways, "twelvefold.dev/delivery: exec")
+			}
+			p.fetch(t, plan).want(t, agent.ExitUndeliverable, ways...)
 			if diff := cmp.Diff(map[string]string{}, p.delivered(t)); diff != "" {
 				t.Errorf("something was written (-want +got):\n%s", diff)
 			}
@@ -181,7 +218,7 @@ func TestBadConfiguration(t *testing.T) {
 				}
 			}
 			tc.change(&p)
-			p.run(t, append([]string{"fetch"}, p.args...)...).want(t, agent.ExitConfiguration, tc.want)
+			p.run(t, append([]string{"fetch", "--termination-log", p.path("termination")}, p.args...)...).want(t, agent.ExitConfiguration, tc.want)
 		})
 	}
 }
@@ -206,4 +243,19 @@ func TestTerminationMessageIsCut(t *testing.T) {
 func withMode(r keyvault.Reference, mode int32) keyvault.Reference {
 	r.Mode = mode
 	return r
+}
+
+func planText(t *testing.T, p keyvault.Plan) string {
+	t.Helper()
+	text, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// inExec is the same plan for exec.
+func inExec(p keyvault.Plan) keyvault.Plan {
+	p.Exec = true
+	return p
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,8 +62,8 @@ func newPod(t *testing.T) *pod {
 	}
 	t.Cleanup(func() { e.Close() })
 	p := &pod{Emulator: e, cluster: cluster, dir: t.TempDir(), retry: azure.Retry{Delay: time.Millisecond, MaxDelay: 4 * time.Millisecond, Timeout: 5 * time.Second}}
-	for _, dir := range []string{"env", "files"} {
-		if err := os.Mkdir(p.path(dir), 0o777); err != nil {
+	for _, dir := range []string{"env", "files", "volumes/tls", "volumes/more", "bin", "state"} {
+		if err := os.MkdirAll(p.path(dir), 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +72,7 @@ func newPod(t *testing.T) *pod {
 		"HTTPS_PROXY": e.ProxyURL(), "TWELVEFOLD_TRUSTED_CA": string(e.CAPEM()),
 	}
 	p.serviceAccount(t, "shop", "api")
-	p.args = []string{"--env-file", p.path("env/env"), "--files-dir", p.path("files"), "--termination-log", p.path("termination")}
+	p.args = []string{"--env-file", p.path("env/env"), "--files-dir", p.path("files"), "--volumes-dir", p.path("volumes"), "--bin-dir", p.path("bin"), "--state-dir", p.path("state")}
 	return p
 }
 
@@ -110,12 +109,8 @@ type result struct {
 // fetch runs the agent's fetch, and fails the test if any output holds a value.
 func (p *pod) fetch(t *testing.T, plan keyvault.Plan, flags ...string) result {
 	t.Helper()
-	text, err := json.Marshal(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.env[keyvault.PlanEnv] = string(text)
-	return p.run(t, append(append([]string{"fetch"}, p.args...), flags...)...)
+	p.env[keyvault.PlanEnv] = planText(t, plan)
+	return p.run(t, append(append([]string{"fetch", "--termination-log", p.path("termination")}, p.args...), flags...)...)
 }
 
 func (p *pod) run(t *testing.T, args ...string) result {
@@ -170,25 +165,46 @@ func (r result) want(t *testing.T, code int, texts ...string) {
 	}
 }
 
-// delivered lists the files below the pod's volumes with their content.
+// delivered lists the files below the pod's volumes with their content, as ls and cat show them.
 func (p *pod) delivered(t *testing.T) map[string]string {
 	t.Helper()
 	files := map[string]string{}
-	for _, volume := range []string{"env", "files"} {
-		err := filepath.WalkDir(p.path(volume), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			name, _ := filepath.Rel(p.dir, path)
-			files[name] = string(text)
-			return err
-		})
+	for _, volume := range []string{"env", "files", "volumes/tls", "volumes/more"} {
+		entries, err := os.ReadDir(p.path(volume))
 		if err != nil {
 			t.Fatal(err)
 		}
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), "..") {
+				p.readInto(t, files, volume+"/"+e.Name())
+			}
+		}
 	}
 	return files
+}
+
+// readInto reads a file, or all below a directory, through links.
+func (p *pod) readInto(t *testing.T, files map[string]string, name string) {
+	t.Helper()
+	info, err := os.Stat(p.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !info.IsDir() {
+		text, err := os.ReadFile(p.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(text)
+		return
+	}
+	entries, err := os.ReadDir(p.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		p.readInto(t, files, name+"/"+e.Name())
+	}
 }
 
 // requests counts the requests to a host by what the emulator answered.

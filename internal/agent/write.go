@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -12,67 +14,98 @@ import (
 	"twelvefold.dev/internal/keyvault"
 )
 
-const (
-	envMode  = 0o400 // the kubelet reads it as root
-	fileMode = 0o444 // readers run as other users
-)
+// executableName is what exec is called by in containers.
+const executableName = "twelvefold-agent"
 
-func writeEnvFile(name string, content []byte) error {
-	dir, err := os.OpenRoot(filepath.Dir(name))
+func envMode(p keyvault.Plan) fs.FileMode {
+	if p.Exec {
+		return 0o444 // containers run as other users
+	}
+	return 0o400 // the kubelet reads it as root
+}
+
+func modeOf(item keyvault.FileItem) fs.FileMode {
+	if item.Mode == 0 {
+		return 0o444 // readers run as other users
+	}
+	return fs.FileMode(item.Mode)
+}
+
+func writeEnvFile(name string, content []byte, mode fs.FileMode) error {
+	dir, err := os.OpenRoot(filepath.Dir(name)) // nothing that another container linked here leads outside
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	return install(dir, filepath.Base(name), content, envMode)
+	return install(dir, filepath.Base(name), bytes.NewReader(content), mode)
 }
 
-// writeFiles writes the planned files below dir. Of an optional secret that is missing, the file of an earlier run goes.
-func writeFiles(dir string, items []keyvault.FileItem, values values) error {
-	root, err := os.OpenRoot(dir) // nothing that another container linked here leads outside
+// copyExecutable lets the containers run this program. A copy that is there already is left alone: it may be running, and the volume
+// need not have room for two.
+func (d *delivery) copyExecutable() error {
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	for _, item := range items {
-		value, ok := values[item.Reference]
-		if !ok {
-			if err := root.Remove(item.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			continue
+	source, err := os.Open(self)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	dir, err := os.OpenRoot(d.binDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if same(dir, executableName, source) {
+		return nil
+	}
+	if _, err := source.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return install(dir, executableName, source, 0o755)
+}
+
+// same reports whether an executable with the content of source is there.
+func same(dir *os.Root, name string, source io.Reader) bool {
+	file, err := dir.Open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	if info, err := dir.Lstat(name); err != nil || info.Mode() != 0o755 {
+		return false
+	}
+	a, b := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, errA := io.ReadFull(file, a)
+		m, errB := io.ReadFull(source, b)
+		if !bytes.Equal(a[:n], b[:m]) {
+			return false
 		}
-		mode := fs.FileMode(item.Mode)
-		if mode == 0 {
-			mode = fileMode
-		}
-		if err := install(root, item.Path, value, mode); err != nil {
-			return err
+		if errA != nil || errB != nil {
+			return n == m && errors.Is(errA, errB)
 		}
 	}
-	return nil
 }
 
 // install writes a file whole or not at all: a reader sees the old content or the new.
-func install(root *os.Root, name string, content []byte, mode fs.FileMode) (err error) {
-	dir := path.Dir(name)
-	if err := root.MkdirAll(dir, 0o755); err != nil {
+func install(dir *os.Root, name string, content io.Reader, mode fs.FileMode) (err error) {
+	temporary := "." + name + ".new"
+	if err := dir.RemoveAll(temporary); err != nil { // of a run that was killed
 		return err
 	}
-	temporary := path.Join(dir, "."+path.Base(name)+".new")
-	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was killed
-		return err
-	}
-	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := dir.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(content)
+	_, err = io.Copy(file, content)
 	err = errors.Join(err, file.Chmod(mode), file.Close()) // Chmod, since the umask doesn't bind it
 	if err == nil {
-		err = root.Rename(temporary, name)
+		err = dir.Rename(temporary, name)
 	}
 	if err != nil {
-		_ = root.Remove(temporary) // the first error is the one to report
+		_ = dir.Remove(temporary) // the first error is the one to report
 	}
 	return err
 }
@@ -81,8 +114,8 @@ func install(root *os.Root, name string, content []byte, mode fs.FileMode) (err 
 const maxTermination = 4096
 
 // writeTerminationMessage says what went wrong, in what kubectl describe shows. The file is a mount, so it is written in place.
-func writeTerminationMessage(name string, lines []string) error {
-	message := "twelvefold fetch:\n- " + strings.Join(lines, "\n- ") + "\n"
+func writeTerminationMessage(name, command string, lines []string) error {
+	message := fmt.Sprintf("twelvefold %s:\n- %s\n", command, strings.Join(lines, "\n- "))
 	if len(message) > maxTermination {
 		const more = "…\n(more in the log of this container)\n"
 		message = message[:maxTermination-len(more)]

@@ -107,6 +107,13 @@ func TestAdmin(t *testing.T) {
 		{"PUT", "/vaults/" + shop + "/secrets", `{"name": "a b", "value": "v"}`, 400},
 		{"PUT", "/vaults/" + shop + "/secrets", `{"nome": "a"}`, 400},
 		{"PUT", "/identities", `{"clientID": "` + nobody + `", "federated": [{"subject": "*"}], "roles": {"*": "Key Vault Secrets User"}}`, 204},
+		{"PUT", "/vaults/" + shop + "/certificates", `{"name": "tls", "keyType": "EC", "intermediate": true}`, 204},
+		{"PUT", "/vaults/" + shop + "/keys", `{"name": "sign", "keyType": "EC"}`, 204},
+		{"PUT", "/vaults/" + shop + "/keys", `{"name": "sign", "keyType": "oct"}`, 400},
+		{"PUT", "/vaults", `{"host": "` + shop + `", "rate": {"requests": 100, "window": 1000000000}}`, 204},
+		{"DELETE", "/vaults/" + shop + "/secrets/absent", "", 204},
+		{"POST", "/ca", "", 204},
+		{"GET", "/metadata/identity/oauth2/token", "", 400},
 		{"PUT", "/faults/" + shop, `{"status": 503, "times": 1, "path": "/nowhere"}`, 204},
 		{"GET", "/nowhere", "", 404},
 	} {

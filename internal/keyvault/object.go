@@ -38,6 +38,10 @@ const (
 	PFX     Format = "pfx"     // PKCS #12 as Key Vault keeps it: base64, unless the encoding is [Base64]
 	DER     Format = "der"     // the certificate's own bytes, as the FlexVolume wrote them
 	Modulus Format = "modulus" // of an RSA key, as the FlexVolume wrote it
+
+	PrivateKey Format = "private-key" // of a certificate's secret, as PEM, without the certificates
+	Username   Format = "username"    // what stands before the colon of a secret USERNAME:PASSWORD
+	Password   Format = "password"    // and what stands after it
 )
 
 // Encoding is how a secret's text stands for bytes.

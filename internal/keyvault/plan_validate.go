@@ -95,6 +95,8 @@ func (r Reference) renderingProblem() string {
 	}
 	switch r.Format {
 	case PEM:
+	case PrivateKey, Username, Password:
+		return r.partProblem()
 	case PFX:
 		if r.Type == SecretType {
 			return ""
@@ -109,7 +111,7 @@ func (r Reference) renderingProblem() string {
 			return "only a key can be written as its modulus"
 		}
 	default:
-		return fmt.Sprintf("format %q is none of pem, pfx, der, modulus", r.Format)
+		return fmt.Sprintf("format %q is none of pem, pfx, der, modulus, private-key, username, password", r.Format)
 	}
 	return ""
 }

@@ -87,27 +87,26 @@ func offender(name string) string {
 	return ""
 }
 
-// Parse reads a reference as annotations and policies hold it: NAME[/VERSION] in the default vault, the URL of a secret,
-// or App Service's syntax; the first two may end in ?optional. Errors show nothing of the text.
+// Parse reads a reference as annotations and policies hold it: NAME[/VERSION] in the default vault, the URL of an object,
+// or App Service's syntax; the first two may end in a query, see [applyQuery]. Errors show nothing of the text.
 func (h Hosts) Parse(text, defaultVault string) (Reference, error) {
 	text = strings.TrimSpace(text)
 	if hasMarker(text) {
 		return h.parseMarked(text)
 	}
 	text, query, hasQuery := strings.Cut(text, "?")
-	if hasQuery && !strings.EqualFold(query, "optional") {
-		return Reference{}, errors.New("after ? only optional may stand")
-	}
 	parse := h.parseURL
 	if !hasScheme(text) {
 		parse = func(text string) (Reference, error) { return h.parseName(text, defaultVault) }
 	}
-	secret, err := parse(text)
+	ref, err := parse(text)
+	if err == nil && hasQuery {
+		err = ref.applyQuery(query, hasScheme(text))
+	}
 	if err != nil {
 		return Reference{}, err
 	}
-	secret.Optional = hasQuery
-	return secret, nil
+	return ref, nil
 }
 
 // parseName reads NAME[/VERSION].
@@ -126,17 +125,31 @@ func hasScheme(text string) bool {
 	return len(text) >= len("https://") && strings.EqualFold(text[:len("https://")], "https://")
 }
 
-// parseURL reads https://HOST/secrets/NAME[/VERSION][/].
+// collections are the types by the word that stands before the name in a URL.
+var collections = map[string]Type{"secrets": SecretType, "certificates": CertificateType, "keys": KeyType}
+
+// parseURL reads https://HOST/secrets/NAME[/VERSION][/], or /certificates/ or /keys/.
 func (h Hosts) parseURL(text string) (Reference, error) {
 	if !hasScheme(text) {
 		return Reference{}, errors.New("the secret's URL must begin with https://")
 	}
 	parts := strings.Split(strings.TrimSuffix(text[len("https://"):], "/"), "/")
-	if len(parts) < 3 || len(parts) > 4 || !strings.EqualFold(parts[1], "secrets") || !strings.Contains(parts[0], ".") {
-		return Reference{}, errors.New("the secret's URL must be https://HOST/secrets/NAME[/VERSION]")
+	if len(parts) < 3 || len(parts) > 4 || !strings.Contains(parts[0], ".") {
+		return Reference{}, errURL
 	}
-	return h.secret(parts[0], parts[2], strings.Join(parts[3:], ""))
+	kind, known := collections[strings.ToLower(parts[1])]
+	if !known {
+		return Reference{}, errURL
+	}
+	ref, err := h.secret(parts[0], parts[2], strings.Join(parts[3:], ""))
+	if err != nil {
+		return Reference{}, err
+	}
+	ref.Type = kind
+	return ref, nil
 }
+
+var errURL = errors.New("the secret's URL must be https://HOST/secrets/NAME[/VERSION]; certificates and keys may stand for secrets")
 
 // parseMarked reads @Microsoft.KeyVault(key=value;…).
 func (h Hosts) parseMarked(text string) (Reference, error) {
@@ -157,7 +170,9 @@ func (h Hosts) parseMarked(text string) (Reference, error) {
 	case hasURI && (hasVault || hasName || hasVersion):
 		err = errors.New("SecretUri excludes VaultName, SecretName and SecretVersion")
 	case hasURI:
-		secret, err = h.parseURL(uri)
+		if secret, err = h.parseURL(uri); err == nil && secret.Type != SecretType {
+			err = errors.New("SecretUri must be that of a secret, /secrets/NAME; a certificate's is the certificate with its private key")
+		}
 	case hasVault && hasName:
 		secret, err = h.secret(vault, name, version)
 	default:

@@ -1,6 +1,8 @@
 package keyvault_test
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -67,8 +69,9 @@ func TestParse(t *testing.T) {
 	for _, text := range []string{
 		"", "a/", "a/b", "a?b", "a?optional?optional", "a b", "a\nb", "..", "a/../b", "%2e%2e", "ä", "$(X)", strings.Repeat("a", 128), strings.Repeat("a", 1<<20),
 		"http://shop.vault.azure.net/secrets/a", "https://shop.vault.azure.net/secrets", "https://shop.vault.azure.net/secrets/", "https:///secrets/a",
-		"https://shop.vault.azure.net/certificates/a", "https://shop/secrets/a", "https://shop.vault.azure.net/secrets/a/" + version + "/x",
+		"https://shop.vault.azure.net/storage/a", "https://shop/secrets/a", "https://shop.vault.azure.net/secrets/a/" + version + "/x",
 		"https://shop.vault.azure.net//secrets/a", "https://shop.vault.azure.net/secrets/a#x", "https://x@shop.vault.azure.net/secrets/a",
+		"@Microsoft.KeyVault(SecretUri=https://shop.vault.azure.net/certificates/a)", "@Microsoft.KeyVault(SecretUri=https://shop.vault.azure.net/keys/a)",
 		"@Microsoft.KeyVault()", "@Microsoft.KeyVault(VaultName=shop)", "@Microsoft.KeyVault(SecretName=a)", "@Microsoft.KeyVault(VaultName=shop;SecretName=a",
 		"@Microsoft.KeyVault(VaultName=shop;SecretName=a))", "@Microsoft.KeyVault(VaultName=shop;SecretName=a;Optional=1)",
 		"@Microsoft.KeyVault(https://shop.vault.azure.net/secrets/a)", "@Microsoft.KeyVault(SecretUri=https://shop.vault.azure.net/secrets/a;SecretName=b)",
@@ -84,7 +87,8 @@ func TestParse(t *testing.T) {
 
 // What was written in the place of a reference by mistake may be a secret.
 func TestErrorsShowNoText(t *testing.T) {
-	for _, text := range []string{"hunter2!", "https://hunter2", "@Microsoft.KeyVault(hunter2)", "@Microsoft.KeyVault(VaultName=hunter2!;SecretName=hunter2_)", "a/hunter2", "a?hunter2"} {
+	for _, text := range []string{"hunter2!", "https://hunter2", "@Microsoft.KeyVault(hunter2)", "@Microsoft.KeyVault(VaultName=hunter2!;SecretName=hunter2_)", "a/hunter2", "a?hunter2", "a?hunter2=1", "a?type=hunter2",
+		"a?mode=hunter2", "a?field=hunter2\x01", "https://shop.vault.azure.net/keys/a?type=secret&hunter2"} {
 		if _, err := (keyvault.Hosts{}).Parse(text, "shop.vault.azure.net"); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -93,7 +97,7 @@ func TestErrorsShowNoText(t *testing.T) {
 
 func TestForeign(t *testing.T) {
 	for text, want := range map[string]bool{
-		"db-password@azurekeyvault": true, "db.password@azurekeyvault?v=1": true, "azure:keyvault:db-password": true,
+		"db-password@azurekeyvault": false, "db.password@azurekeyvault?v=1": false, "azure:keyvault:db-password": false, // are ours
 		"vault:secret/data/shop#password": true, ">>vault:secret/data/shop#password#1": true, "bao:kv/x#y": true,
 		"op://vault/item/field": true, "gcp:secretmanager:x": true, "arn:aws:secretsmanager:eu-west-1:1:secret:x": true,
 		"vault:8200": false, "ops@azurekeyvault.example": false, "": false, "azure:keyvault:": false, "a@b": false,
@@ -108,6 +112,7 @@ func TestForeign(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"db-password/" + version, "a?optional", "https://shop.vault.azure.net/secrets/a/", "@microsoft.keyvault( secretname = a ; VAULTNAME = Shop )",
+		"a?type=cert&format=der&mode=0400", "https://shop.vault.azure.net/keys/a?format=modulus", "a?field=x=y&encoding=hex&optional=false", "a?format=private-key",
 		"@Microsoft.KeyVault(SecretUri=https://shop.vault.azure.net/secrets/a;Optional=true)", "@Microsoft.KeyVault(VaultName=..;SecretName=%2f\n)",
 	} {
 		f.Add(text, "public", "vault.contoso.example")
@@ -125,10 +130,22 @@ func FuzzParse(f *testing.F) {
 		if err := plan.Validate(); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
-		again, err := hosts.Parse("https://"+secret.Vault+"/secrets/"+secret.Name+"/"+secret.Version, "")
-		again.Optional = secret.Optional
+		again, err := hosts.Parse(written(secret), "")
 		if err != nil || again != secret {
 			t.Errorf("%q: %+v is read back as %+v, %v", text, secret, again, err)
 		}
 	})
+}
+
+// written is a reference as the URL of its object with a query.
+func written(r keyvault.Reference) string {
+	collection := map[keyvault.Type]string{keyvault.CertificateType: "certificates", keyvault.KeyType: "keys"}[r.Type]
+	query := fmt.Sprintf("optional=%v&encoding=%s&format=%s", r.Optional, cmp.Or(string(r.Encoding), "utf-8"), cmp.Or(string(r.Format), "pem"))
+	if r.Field != "" {
+		query += "&field=" + r.Field
+	}
+	if r.Mode != 0 {
+		query += fmt.Sprintf("&mode=%04o", r.Mode)
+	}
+	return "https://" + r.Vault + "/" + cmp.Or(collection, "secrets") + "/" + r.Name + "/" + r.Version + "?" + query
 }

@@ -20,6 +20,10 @@ const (
 // Render makes of the content what a reference asks for, as the CSI driver's provider and the FlexVolume did. Errors hold nothing of it.
 func (c Content) Render(r Reference) ([]byte, error) {
 	switch {
+	case r.Format == Username || r.Format == Password:
+		return basicAuthPart(c.Text, r.Format)
+	case r.Format == PrivateKey:
+		return c.privateKey(r)
 	case r.Type == CertificateType && r.Format == DER:
 		return c.DER, nil
 	case r.Type == CertificateType:

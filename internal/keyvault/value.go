@@ -20,6 +20,14 @@ type Part struct {
 	Secret *Reference
 }
 
+// WholeValue is a value that is nothing but a reference, or one that can't be read.
+func WholeValue(ref Reference, err error) Value {
+	if err != nil {
+		return Value{Wrong: []error{err}}
+	}
+	return Value{Parts: []Part{{Secret: &ref}}}
+}
+
 // Whole is the secret whose value is all of the variable's value, or nil.
 func (v Value) Whole() *Reference {
 	if len(v.Parts) == 1 {
@@ -49,11 +57,7 @@ var (
 func (h Hosts) ParseValue(value string) Value {
 	if trimmed := strings.TrimSpace(value); hasMarker(trimmed) {
 		if end := strings.IndexByte(trimmed, ')'); end < 0 || end == len(trimmed)-1 {
-			secret, err := h.parseMarked(trimmed)
-			if err != nil {
-				return Value{Wrong: []error{err}}
-			}
-			return Value{Parts: []Part{{Secret: &secret}}}
+			return WholeValue(h.parseMarked(trimmed))
 		}
 	}
 	s := scanner{hosts: h, lastClose: strings.LastIndexByte(value, ')')}
@@ -147,6 +151,19 @@ func (s *scanner) braced(rest string) (size int, found *Reference) {
 	return len(rest) - len(after) + 1, &secret
 }
 
+// Literal writes text that the kubelet does not expand, as that of a ConfigMap, as the value of a variable, which it does:
+// what is no reference comes out as it is.
+func Literal(text string) string {
+	var out strings.Builder
+	for i := range len(text) {
+		if text[i] == '$' && !inBraces(text[i+1:]) {
+			out.WriteByte('$')
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
+}
+
 // maxReference is longer than any reference can be, in bytes.
 const maxReference = 1024
 
@@ -155,8 +172,6 @@ var foreign = []struct {
 	pattern *regexp.Regexp
 	tool    string
 }{
-	{regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?@azurekeyvault(\?.*)?$`), "akv2k8s (NAME@azurekeyvault)"},
-	{regexp.MustCompile(`^azure:keyvault:.`), "bank-vaults (azure:keyvault:NAME)"},
 	{regexp.MustCompile(`^(>>)?(vault|bao):[^#]+#.`), "HashiCorp Vault or OpenBao (vault:PATH#KEY)"},
 	{regexp.MustCompile(`^gcp:secretmanager:.`), "bank-vaults for Google (gcp:secretmanager:NAME)"},
 	{regexp.MustCompile(`^arn:aws[-a-z]*:secretsmanager:.`), "AWS Secrets Manager (arn:aws:secretsmanager:…)"},

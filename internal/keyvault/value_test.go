@@ -124,10 +124,59 @@ func expand(text string, variables map[string]string) string {
 func TestHugeValues(t *testing.T) {
 	for _, unit := range []string{"$(", "$", "${", "${@Microsoft.KeyVault(", "@Microsoft.KeyVault(", "$${@Microsoft.KeyVault(", "${@Microsoft.KeyVault()", "${ "} {
 		for _, end := range []string{"", ")"} {
-			v := keyvault.Hosts{}.ParseValue(strings.Repeat(unit, 1<<18/len(unit)) + end)
+			text := strings.Repeat(unit, 1<<18/len(unit)) + end
+			keyvault.Foreign(text)
+			keyvault.IsBankVaults(text)
+			keyvault.Akv2k8s(text)
+			keyvault.Hosts{}.ParseValue(keyvault.Literal(text))
+			v := keyvault.Hosts{}.ParseValue(text)
 			if len(v.Wrong)+len(v.Stray) > 4 {
 				t.Errorf("%q: %d complaints", unit, len(v.Wrong)+len(v.Stray))
 			}
 		}
 	}
+}
+
+// The text of a ConfigMap is not expanded: as a variable's value it comes out the same, with secrets in place of
+// references.
+func FuzzLiteral(f *testing.F) {
+	for _, text := range []string{"postgres://a:${" + refA + "}@h", "$$${" + refA + "}$(A)", "$(A${" + refB + "})$", "${HOME}$$(A)", refA, "$" + refA} {
+		f.Add(text)
+	}
+	const secret = "$(A)$$"
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "HELPER") {
+			return
+		}
+		v := keyvault.Hosts{}.ParseValue(keyvault.Literal(text))
+		if len(v.Wrong) > 0 || v.Whole() != nil {
+			return
+		}
+		var written, want strings.Builder
+		rest := text
+		for _, p := range v.Parts {
+			if p.Secret == nil {
+				written.WriteString(p.Text)
+				continue
+			}
+			written.WriteString("$(HELPER)")
+			start := strings.Index(rest, "${")
+			for !inReference(rest[start:]) {
+				start += 1 + strings.Index(rest[start+1:], "${")
+			}
+			end := start + strings.IndexByte(rest[start:], '}')
+			want.WriteString(rest[:start] + secret)
+			rest = rest[end+1:]
+		}
+		want.WriteString(rest)
+		if diff := cmp.Diff(want.String(), expand(written.String(), map[string]string{"HELPER": secret, "A": "x"})); diff != "" {
+			t.Errorf("%q becomes %q (-want +got):\n%s", text, written.String(), diff)
+		}
+	})
+}
+
+// inReference says whether ${ and a reference begin here.
+func inReference(text string) bool {
+	text = strings.TrimLeft(strings.TrimPrefix(text, "${"), " \t")
+	return len(text) >= len("@Microsoft.KeyVault(") && strings.EqualFold(text[:len("@Microsoft.KeyVault(")], "@Microsoft.KeyVault(")
 }

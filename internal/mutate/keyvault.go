@@ -40,9 +40,11 @@ type keyVault struct {
 	vault   string                // the pod's default vault, a host
 	targets []*podpatch.Container // that annotations and bindings are for
 
-	values []envValue // env entries that hold references
-	env    []injected // variables that all targets get
-	files  []injected
+	values  []envValue // env entries that hold references
+	mapped  mapped     // what containers take from ConfigMaps
+	env     []injected // variables that all targets get
+	files   []injected // that all targets get, and those of volumes
+	volumes []adopted
 
 	fetch *podpatch.Container // the fetch container, if the pod has it already
 	sync  *podpatch.Container // and its sidecar
@@ -78,9 +80,9 @@ func (k *keyVault) run() {
 	k.readValues()
 	k.readAnnotations()
 	k.readBindings()
+	k.readVolumes()
 	k.readDelivery()
 	k.readRotation()
-	k.skipLater()
 	if k.skipsNode() {
 		return
 	}
@@ -90,6 +92,9 @@ func (k *keyVault) run() {
 	k.checkDelivery()
 	if !k.refused && k.wanted() {
 		k.deliver()
+	}
+	if !k.refused {
+		k.protectVolumes()
 	}
 }
 
@@ -156,43 +161,71 @@ func (k *keyVault) readTargets() {
 	k.targets = slices.DeleteFunc(k.targets, func(c *podpatch.Container) bool { return !slices.Contains(wanted, c.Name()) })
 }
 
-// readValues finds the references in env values of all containers but those that are not the team's.
+// readValues finds the references in env values, and in ConfigMaps of envFrom, of all containers but those that are not
+// the team's.
 func (k *keyVault) readValues() {
 	for _, c := range k.Edit.AllContainers() {
 		if k.Policy.Ignored(c.Name()) {
 			continue
 		}
-		for i, e := range c.Get().Env {
+		added := k.readEnvFrom(c)
+		for i, e := range c.Get().Env[added:] {
 			if e.ValueFrom == nil {
-				k.readValue(c, i, e.Value)
+				k.readValue(c, added+i, e.Value)
 			}
 		}
 	}
 }
 
 func (k *keyVault) readValue(c *podpatch.Container, i int, text string) {
-	path := envPath(c, i) + ".value"
-	if tool := keyvault.Foreign(text); tool != "" {
-		k.Warn(path, c.Name(), "it looks like a reference of "+tool+", which this version does not resolve", "see the forms that are resolved")
-		return
-	}
-	value := k.hosts.ParseValue(text)
-	for _, err := range value.Stray {
-		k.Warn(path, c.Name(), err.Error(), "else the application gets the text of the reference")
-	}
-	for _, err := range value.Wrong {
-		k.refuse(path, c.Name(), "the Key Vault reference can't be read: "+err.Error(), referenceFix)
-	}
-	if len(value.Wrong) == 0 && value.HasReference() {
-		if value.Whole() == nil && slices.ContainsFunc(value.Parts, func(p keyvault.Part) bool { return p.Secret != nil && p.Secret.Optional }) {
-			k.refuse(path, c.Name(), "a reference inside a longer value is optional; the kubelet would leave its placeholder there",
-				"leave out Optional=true, or give the secret a variable of its own")
-		}
+	if value, found := k.read(c, envPath(c, i)+".value", text); found {
 		k.values = append(k.values, envValue{c, i, value})
 	}
 }
 
-const referenceFix = `write @Microsoft.KeyVault(VaultName=<vault>;SecretName=<name>)`
+// read finds the references in a value, and tells what is wrong with them.
+func (k *keyVault) read(c *podpatch.Container, path, text string) (value keyvault.Value, found bool) {
+	if tool := keyvault.Foreign(text); tool != "" {
+		k.Warn(path, c.Name(), "it looks like a reference of "+tool+", which this version does not resolve", "see the forms that are resolved")
+		return value, false
+	}
+	value, fix := k.parse(c, text)
+	for _, err := range value.Stray {
+		k.Warn(path, c.Name(), err.Error(), "else the application gets the text of the reference")
+	}
+	for _, err := range value.Wrong {
+		k.refuse(path, c.Name(), "the Key Vault reference can't be read: "+err.Error(), fix)
+	}
+	if len(value.Wrong) > 0 || !value.HasReference() {
+		return value, false
+	}
+	for _, p := range value.Parts {
+		if p.Secret != nil && p.Secret.EnvProblem() != "" {
+			k.refuse(path, c.Name(), "it can't be a variable: "+p.Secret.EnvProblem(), fileFix)
+		}
+	}
+	if value.Whole() == nil && slices.ContainsFunc(value.Parts, func(p keyvault.Part) bool { return p.Secret != nil && p.Secret.Optional }) {
+		k.refuse(path, c.Name(), "a reference inside a longer value is optional; the kubelet would leave its placeholder there",
+			"leave out Optional=true, or give the secret a variable of its own")
+	}
+	return value, true
+}
+
+// parse reads a value in any of the forms, and says how to mend one that can't be read.
+func (k *keyVault) parse(c *podpatch.Container, text string) (value keyvault.Value, fix string) {
+	if keyvault.IsBankVaults(text) {
+		return k.parseBankVaults(c, text)
+	}
+	if name, query, is := keyvault.Akv2k8s(text); is {
+		return k.parseAkv2k8s(name, query)
+	}
+	return k.hosts.ParseValue(text), referenceFix
+}
+
+const (
+	referenceFix = `write @Microsoft.KeyVault(VaultName=<vault>;SecretName=<name>)`
+	fileFix      = "take it as a file: annotation " + filePrefix + "<file name>: <secret>"
+)
 
 // readAnnotations reads env.twelvefold.dev/NAME and file.twelvefold.dev/NAME.
 func (k *keyVault) readAnnotations() {
@@ -202,7 +235,7 @@ func (k *keyVault) readAnnotations() {
 		file, isFile := strings.CutPrefix(key, filePrefix)
 		if isEnv || isFile {
 			secret, err := k.hosts.Parse(annotations[key], k.vault)
-			fix := "write NAME[/VERSION] of a secret, with annotation " + vaultAnnotation + ": <vault>, or " + strings.TrimPrefix(referenceFix, "write ")
+			fix := "write NAME[/VERSION][?key=value&…] of a secret, with annotation " + vaultAnnotation + ": <vault>, or " + strings.TrimPrefix(referenceFix, "write ")
 			if isFile {
 				name = file
 			}
@@ -253,7 +286,14 @@ func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Reference, er
 	if err != nil {
 		k.refuseInjection(from, "the reference can't be read: "+err.Error(), fix)
 	}
-	if err != nil || !valid {
+	problem := ""
+	if isEnv && err == nil {
+		problem = secret.EnvProblem()
+	}
+	if problem != "" {
+		k.refuseInjection(from, "it can't be a variable: "+problem, fileFix)
+	}
+	if err != nil || !valid || problem != "" {
 		return
 	}
 	for _, other := range *list {
@@ -270,10 +310,13 @@ func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Reference, er
 // envName is what the API server takes as the name of a variable, whatever its version.
 var envName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
 
+// ofPolicy says whether the policy's bindings ask for something, and not the pod.
+func ofPolicy(from string) bool { return strings.HasPrefix(from, "the policy's ") }
+
 // refuseInjection refuses what an annotation asks for, or a binding: that one is no field of the pod, but its labels
 // brought it.
 func (k *keyVault) refuseInjection(from, message, fix string) {
-	if !strings.HasPrefix(from, "metadata.") {
+	if ofPolicy(from) {
 		from, message = "metadata.labels", from+": "+message
 	}
 	k.refuse(from, "", message, fix)

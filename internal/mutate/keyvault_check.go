@@ -27,7 +27,10 @@ func (k *keyVault) skipsNode() bool {
 	for _, v := range k.values {
 		k.refuse(envPath(v.container, v.index)+".value", v.container.Name(), "Key Vault references are not resolved on "+where, "read the secret in the application, or run it on "+elsewhere)
 	}
-	for _, in := range slices.Concat(k.env, k.files) {
+	for _, v := range k.volumes {
+		k.refuse(v.path, "", v.was+" can't be replaced: the agent does not run on "+where, v.leave+"run the pod on "+elsewhere)
+	}
+	for _, in := range slices.Concat(k.env, k.ownFiles()) {
 		k.Skip("%s: the agent does not run on %s", in.from, where)
 	}
 	return true
@@ -35,6 +38,7 @@ func (k *keyVault) skipsNode() bool {
 
 // checkClashes refuses a variable that the container sets to something else already.
 func (k *keyVault) checkClashes() {
+	own := k.ownFiles()
 	for _, c := range k.targets {
 		for _, in := range k.env {
 			if i := findEnv(c, in.name); i >= 0 && !k.resolvesTo(c, i, in.secret) {
@@ -42,15 +46,15 @@ func (k *keyVault) checkClashes() {
 			}
 		}
 		for _, m := range c.Get().VolumeMounts {
-			if len(k.files) > 0 && m.Name != filesVolume && path.Clean(m.MountPath) == k.secretsPath() {
-				k.refuseInjection(k.files[0].from, fmt.Sprintf("%s mounts the volume %s at %s, where the files should go", c.Path(), m.Name, m.MountPath),
+			if len(own) > 0 && m.Name != filesVolume && path.Clean(m.MountPath) == k.secretsPath() {
+				k.refuseInjection(own[0].from, fmt.Sprintf("%s mounts the volume %s at %s, where the files should go", c.Path(), m.Name, m.MountPath),
 					"choose another directory: annotation "+secretsPathAnnotation)
 			}
 		}
 	}
 	for _, in := range k.files {
 		for _, f := range k.plan.Files {
-			if f.Path == in.name && f.Reference != in.secret {
+			if f.Volume == in.volume && f.Path == in.name && f.Reference != in.secret {
 				k.refuseInjection(in.from, fmt.Sprintf("%s brings %s from another secret already", k.fetchPath(), in.name), "remove one of the two")
 			}
 		}
@@ -85,7 +89,8 @@ func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Refe
 	if planned && k.plan.Exec && e.Value == keyvault.Placeholder(key) {
 		return true
 	}
-	whole := k.hosts.ParseValue(e.Value).Whole()
+	value, _ := k.parse(c, e.Value)
+	whole := value.Whole()
 	return whole != nil && *whole == secret
 }
 
@@ -101,8 +106,12 @@ func (k *keyVault) checkTenancy() {
 			}
 		}
 	}
+	type use struct{ from, vault string } // a volume has many files
+	seen := map[use]bool{}
 	for _, in := range slices.Concat(k.env, k.files) {
-		if strings.HasPrefix(in.from, "metadata.") { // a binding is the policy's own word
+		u := use{in.from, in.secret.Vault}
+		if !ofPolicy(in.from) && !seen[u] { // a binding is the policy's own word
+			seen[u] = true
 			k.checkVault(in.from, "", in.secret.Vault)
 		}
 	}
@@ -118,7 +127,7 @@ func (k *keyVault) checkTenancy() {
 // bound says whether a binding of this pod brings secrets from the vault.
 func (k *keyVault) bound(vault string) bool {
 	return slices.ContainsFunc(slices.Concat(k.env, k.files), func(in injected) bool {
-		return in.secret.Vault == vault && !strings.HasPrefix(in.from, "metadata.")
+		return in.secret.Vault == vault && ofPolicy(in.from)
 	})
 }
 

@@ -52,7 +52,7 @@ func (k *keyVault) resolve(c *podpatch.Container) {
 	for i, e := range fresh {
 		c.InsertEnv(i, e)
 	}
-	if target && len(k.files) > 0 && !slices.ContainsFunc(c.Get().VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == filesVolume }) {
+	if target && len(k.ownFiles()) > 0 && !slices.ContainsFunc(c.Get().VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == filesVolume }) {
 		c.AddVolumeMount(corev1.VolumeMount{Name: filesVolume, MountPath: k.secretsPath(), ReadOnly: true})
 	}
 }

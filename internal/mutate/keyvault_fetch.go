@@ -27,6 +27,7 @@ func (k *keyVault) deliver() {
 	k.plan = k.extended()
 	k.settleRotation()
 	k.status()
+	k.rewriteVolumes()
 	for _, c := range k.Edit.AllContainers() { // as they are before ours are inserted
 		if c != k.fetch && c != k.sync {
 			k.resolve(c)
@@ -116,8 +117,11 @@ func (k *keyVault) neededMounts() []corev1.VolumeMount {
 	if len(k.plan.Env) > 0 {
 		mounts = append(mounts, corev1.VolumeMount{Name: envVolume, MountPath: "/twelvefold/env"})
 	}
-	if len(k.plan.Files) > 0 {
+	if hasOwnFiles(k.plan) {
 		mounts = append(mounts, corev1.VolumeMount{Name: filesVolume, MountPath: "/twelvefold/files"})
+	}
+	for _, name := range volumesOf(k.plan) {
+		mounts = append(mounts, corev1.VolumeMount{Name: name, MountPath: volumesDir + name})
 	}
 	if k.plan.Exec {
 		mounts = append(mounts, corev1.VolumeMount{Name: binVolume, MountPath: path.Dir(keyvault.AgentPath)})
@@ -132,15 +136,14 @@ func (k *keyVault) neededMounts() []corev1.VolumeMount {
 // disk, where it takes none of the pod's memory.
 func (k *keyVault) neededVolumes() []corev1.Volume {
 	empty := func(name, size string, medium corev1.StorageMedium) corev1.Volume {
-		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
-			EmptyDir: &corev1.EmptyDirVolumeSource{Medium: medium, SizeLimit: new(resource.MustParse(size))}}}
+		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: emptyDir(size, medium)}}
 	}
 	needed, _ := k.identityVolumes()
 	if len(k.plan.Env) > 0 {
 		needed = append(needed, empty(envVolume, "8Mi", corev1.StorageMediumMemory))
 	}
-	if len(k.plan.Files) > 0 {
-		needed = append(needed, empty(filesVolume, "32Mi", corev1.StorageMediumMemory))
+	if hasOwnFiles(k.plan) {
+		needed = append(needed, empty(filesVolume, filesSize, corev1.StorageMediumMemory))
 	}
 	if k.plan.Exec {
 		needed = append(needed, empty(binVolume, "64Mi", corev1.StorageMediumDefault))
@@ -151,13 +154,20 @@ func (k *keyVault) neededVolumes() []corev1.Volume {
 	return needed
 }
 
+// filesSize is the limit of a volume that fetch writes files to.
+const filesSize = "32Mi"
+
+func emptyDir(size string, medium corev1.StorageMedium) *corev1.EmptyDirVolumeSource {
+	return &corev1.EmptyDirVolumeSource{Medium: medium, SizeLimit: new(resource.MustParse(size))}
+}
+
 // status tells what is brought.
 func (k *keyVault) status() {
 	for _, e := range k.plan.Env {
 		k.Done("env %s: %s/%s", e.Key, e.Vault, e.Name)
 	}
 	for _, f := range k.plan.Files {
-		k.Done("file %s: %s/%s", f.Path, f.Vault, f.Name)
+		k.Done("file %s: %s/%s", strings.TrimPrefix(f.Volume+":"+f.Path, ":"), f.Vault, f.Name)
 	}
 	if len(k.plan.Env) > 0 && k.deliveryReason != "" {
 		mode := "env"
@@ -165,17 +175,5 @@ func (k *keyVault) status() {
 			mode = "exec"
 		}
 		k.Done("%s: %s", mode, k.deliveryReason)
-	}
-}
-
-// skipLater tells what the pod asks for and this version does not do.
-func (k *keyVault) skipLater() {
-	if _, set := k.Annotation(csiAnnotation); set {
-		k.Skip("annotation %s: this version leaves CSI volumes alone", csiAnnotation)
-	}
-	for _, v := range k.Edit.Pod().Spec.Volumes {
-		if v.FlexVolume != nil && v.FlexVolume.Driver == "azure/kv" {
-			k.Skip("volume %s: this version does not rewrite the FlexVolume azure/kv", v.Name)
-		}
 	}
 }

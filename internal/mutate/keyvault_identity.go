@@ -36,8 +36,9 @@ var (
 
 // identity is the client and tenant that the pod's service account stands for.
 func (k *keyVault) identity() (client, tenant string) {
-	client = cmp.Or(k.Facts.ServiceAccount[clientAnnotation], k.policy.Identity.ClientID)
-	tenant = cmp.Or(k.Facts.ServiceAccount[tenantAnnotation], k.policy.Identity.TenantID)
+	volumeClient, volumeTenant := k.volumeIdentity()
+	client = cmp.Or(k.Facts.ServiceAccount[clientAnnotation], volumeClient, k.policy.Identity.ClientID)
+	tenant = cmp.Or(k.Facts.ServiceAccount[tenantAnnotation], volumeTenant, k.policy.Identity.TenantID)
 	return strings.TrimSpace(client), strings.TrimSpace(tenant)
 }
 

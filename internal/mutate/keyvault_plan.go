@@ -57,6 +57,7 @@ func (k *keyVault) readPlan() {
 		return
 	}
 	k.plan = plan
+	k.checkPlannedVolumes()
 	for i, v := range vaultsOf(plan) {
 		if host, err := k.hosts.Host(v); err != nil || host != v {
 			k.refuse(k.fetchPath(), c.Name, fmt.Sprintf("the plan's vault %d is not allowed", i), "remove the container; it is injected anew")
@@ -109,7 +110,7 @@ func (k *keyVault) extended() keyvault.Plan {
 		}
 	}
 	for _, in := range k.missingFiles() {
-		plan.Files = append(plan.Files, keyvault.FileItem{Path: in.name, Reference: in.secret})
+		plan.Files = append(plan.Files, keyvault.FileItem{Volume: in.volume, Path: in.name, Reference: in.secret})
 	}
 	plan.Exec = k.exec && len(plan.Env) > 0
 	return plan
@@ -118,16 +119,17 @@ func (k *keyVault) extended() keyvault.Plan {
 // missingFiles are the files that are wanted and not in the plan.
 func (k *keyVault) missingFiles() []injected {
 	return slices.DeleteFunc(slices.Clone(k.files), func(in injected) bool {
-		return slices.ContainsFunc(k.plan.Files, func(f keyvault.FileItem) bool { return f.Path == in.name })
+		return slices.ContainsFunc(k.plan.Files, func(f keyvault.FileItem) bool { return f.Volume == in.volume && f.Path == in.name })
 	})
 }
 
+// planText is the plan as JSON, without what the kubelet would expand.
 func planText(p keyvault.Plan) string {
 	text, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // strings and numbers always marshal
 	}
-	return string(text)
+	return strings.ReplaceAll(string(text), "$", `\u0024`) // only strings can have one
 }
 
 // volumes are the names of our volumes, and what each must be.

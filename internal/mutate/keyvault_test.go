@@ -272,3 +272,30 @@ func TestBindingClashes(t *testing.T) {
 		`the policy's keyVault.bindings[1].files["f"]: the policy's keyVault.bindings[0].files["f"] sets f too`,
 		`bindings[2].env["NO_VAULT"]: the reference can't be read: it names no vault`)
 }
+
+// A command that came after the last mutation leaves the placeholders to the app: such a pod is refused. Containers that
+// are nobody's, and placeholders without exec, are let be.
+func TestUnwrapped(t *testing.T) {
+	edit, findings := keyVault(t, func() corev1.Pod {
+		pod := podWith(map[string]string{"twelvefold.dev/delivery": "exec"}, corev1.EnvVar{Name: "A", Value: reference})
+		pod.Spec.Containers[0].Command = []string{"/app"}
+		return pod
+	}(), "{}", inCluster())
+	if len(findings) > 0 {
+		t.Fatal(findings)
+	}
+	effective := policy.Default(rules.Catalogue{}).For("shop", nil)
+	pod := edit.Pod().DeepCopy()
+	pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "istio-proxy", Env: pod.Spec.Containers[0].Env})
+	if found := mutate.Unresolved(pod, effective); len(found) > 0 {
+		t.Errorf("as mutated: %v", found)
+	}
+	pod.Spec.Containers[0].Command = []string{"/other"}
+	if found := mutate.Unresolved(pod, effective); len(found) != 1 || found[0].Level != policy.Deny || found[0].Path != `spec.containers[name="app"].command` {
+		t.Errorf("with another command: %v", found)
+	}
+	pod.Spec.Volumes = nil
+	if found := mutate.Unresolved(pod, effective); len(found) > 0 {
+		t.Errorf("without exec: %v", found)
+	}
+}

@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -23,11 +24,31 @@ func Unresolved(pod *corev1.Pod, effective *policy.Effective) []policy.Finding {
 	for _, c := range pod.Spec.Containers {
 		u.find("containers", c.Name, c.Env, late, lateFix)
 	}
+	if slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == binVolume }) {
+		u.findUnwrapped("initContainers", pod.Spec.InitContainers, effective)
+		u.findUnwrapped("containers", pod.Spec.Containers, effective)
+	}
 	for _, c := range pod.Spec.EphemeralContainers {
 		u.find("ephemeralContainers", c.Name, c.Env, "Key Vault references are not resolved in ephemeral containers",
 			"leave it out; kubectl exec reaches the containers that have the secret")
 	}
 	return u.findings
+}
+
+// findUnwrapped finds containers whose variables wait for the agent, which does not start them: another command was given
+// to them after the last mutation.
+func (u *unresolved) findUnwrapped(list string, containers []corev1.Container, effective *policy.Effective) {
+	for _, c := range containers {
+		if effective.Ignored(c.Name) || slices.Contains(c.Command, keyvault.AgentPath) {
+			continue
+		}
+		if slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return keyvault.HasPlaceholder(e.Value) }) {
+			u.findings = append(u.findings, policy.Finding{Rule: "keyvault", Factor: "III", Level: policy.Deny, Container: c.Name,
+				Path:    fmt.Sprintf("spec.%s[name=%q].command", list, c.Name),
+				Message: "its secrets come by exec, but something else was made its command after the last mutation",
+				Fix:     "create the pod again, or let the webhook that changes it run before Twelvefold"})
+		}
+	}
 }
 
 type unresolved struct {
@@ -37,11 +58,18 @@ type unresolved struct {
 
 func (u *unresolved) find(list, container string, env []corev1.EnvVar, message, fix string) {
 	for _, e := range env {
-		value := u.hosts.ParseValue(e.Value)
-		if e.ValueFrom != nil || !value.HasReference() && len(value.Wrong) == 0 {
+		if e.ValueFrom != nil || !u.isReference(e.Value) {
 			continue
 		}
 		u.findings = append(u.findings, policy.Finding{Rule: "keyvault", Factor: "III", Level: policy.Deny, Container: container,
 			Path: fmt.Sprintf("spec.%s[name=%q].env[name=%q].value", list, container, e.Name), Message: message, Fix: fix})
 	}
+}
+
+func (u *unresolved) isReference(text string) bool {
+	if _, _, is := keyvault.Akv2k8s(text); is || keyvault.IsBankVaults(text) {
+		return true
+	}
+	value := u.hosts.ParseValue(text)
+	return value.HasReference() || len(value.Wrong) > 0
 }

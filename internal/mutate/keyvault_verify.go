@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"twelvefold.dev/internal/keyvault"
@@ -75,7 +74,7 @@ func (v *verification) check(from, container string, r keyvault.Reference) {
 	}
 	v.told[subject] = true
 	message := subject + " " + problem
-	if !strings.HasPrefix(from, "metadata.") && !strings.HasPrefix(from, "spec.") { // a binding, which the pod's labels brought
+	if ofPolicy(from) { // the pod's labels brought it
 		from, message = "metadata.labels", from+": "+message
 	}
 	if level == policy.Deny {

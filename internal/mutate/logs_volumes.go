@@ -107,7 +107,7 @@ func (s *logStream) unstreamable(m *corev1.VolumeMount) string {
 	case v == nil:
 		return "the pod has no such volume"
 	case v.Secret != nil, v.ConfigMap != nil, v.Projected != nil, v.DownwardAPI != nil, v.Image != nil,
-		v.CSI != nil && v.CSI.Driver == "secrets-store.csi.k8s.io":
+		v.CSI != nil && v.CSI.Driver == "secrets-store.csi.k8s.io", holdsSecrets(s.Edit, v.Name):
 		return "it holds configuration or secrets, not logs"
 	case strings.HasPrefix(v.Name, ownVolumePrefix) && !strings.HasPrefix(v.Name, logVolumePrefix):
 		return "it is Twelvefold's own"

@@ -7,6 +7,7 @@
 package podpatch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,9 @@ type Builder struct {
 // on which of them counts.
 func Decode(raw []byte) (*Builder, error) {
 	b := &Builder{}
+	if string(bytes.TrimSpace(raw)) == "null" {
+		return nil, errors.New("pod: it is null")
+	}
 	strict, err := json.UnmarshalStrict(raw, &b.pod, json.DisallowDuplicateFields)
 	if err = errors.Join(append(strict, err)...); err != nil {
 		return nil, fmt.Errorf("pod: %w", err)

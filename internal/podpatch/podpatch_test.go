@@ -14,6 +14,11 @@ import (
 // edits are every edit there is, in an order in which each could disturb the next.
 func edits(b *podpatch.Builder) {
 	first := b.AllContainers()
+	for i, v := range b.Pod().Spec.Volumes {
+		if v.FlexVolume != nil || v.CSI != nil {
+			b.SetVolumeEmptyDir(i, &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory})
+		}
+	}
 	b.SetAnnotation("a/b~c", "1")
 	b.SetAnnotation("d", "2")
 	b.InsertInitContainer(0, corev1.Container{Name: "fetch", Env: []corev1.EnvVar{{Name: "PLAN", Value: "{}"}, {Name: "X"}}})
@@ -30,6 +35,11 @@ func edits(b *podpatch.Builder) {
 			}
 			if e.Value == "set" {
 				c.SetEnvValue(i, "")
+			}
+		}
+		for i, m := range c.Get().VolumeMounts {
+			if m.Name != "" {
+				c.SetVolumeMountReadOnly(i)
 			}
 		}
 		c.SetCommand(append([]string{"wrapper"}, c.Get().Command...))
@@ -54,7 +64,8 @@ var pods = []string{
 	  "volumeMounts":[{"name":"v","mountPath":"/v","future":4}],"livenessProbe":{"grpc":{"port":1},"future":5},
 	  "readinessProbe":{"exec":{"command":["true"],"future":7},"future":8},"startupProbe":{"exec":{}},
 	  "command":["app"],"lifecycle":{"preStop":{"exec":{"command":["stop"],"future":9},"future":10},"postStart":{"sleep":{}},"future":11}}],
-	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6},{}],"volumes":[{"name":"v","future":{"y":null}}]}}`,
+	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6},{}],"volumes":[{"name":"v","future":{"y":null}},
+	  {"name":"f","future":12,"flexVolume":{"driver":"d"}},{"csi":{"driver":"d"},"name":"c","future":13}]}}`,
 }
 
 func TestPatchRepeatsTheEdit(t *testing.T) {
@@ -124,8 +135,8 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 	}
 	counts := map[any]int{}
 	count(got, counts)
-	if counts["future"] != 14 || counts["y"] != 1 {
-		t.Errorf("unknown fields were lost: %d of 14 are left: %v", counts["future"], got)
+	if counts["future"] != 16 || counts["y"] != 1 {
+		t.Errorf("unknown fields were lost: %d of 16 are left: %v", counts["future"], got)
 	}
 }
 
@@ -144,7 +155,7 @@ func count(v any, counts map[any]int) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	for _, raw := range []string{``, `[]`, `{"spec":{"containers":{}}}`, `{"spec":{"containers":[]},"spec":{}}`, `{"spec":`, `{"spec":{"containers":[null]}}`} {
+	for _, raw := range []string{``, ` null`, `[]`, `{"spec":{"containers":{}}}`, `{"spec":{"containers":[]},"spec":{}}`, `{"spec":`, `{"spec":{"containers":[null]}}`} {
 		if _, err := podpatch.Decode([]byte(raw)); err == nil {
 			t.Errorf("%q was accepted", raw)
 		}

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -89,6 +90,23 @@ func (a area) keyVault(kv KeyVault) {
 	for i, b := range kv.Bindings {
 		a.binding(hosts, i, b)
 	}
+	a.akv2k8s(hosts, kv.Akv2k8s)
+}
+
+// akv2k8s checks the table of references NAME@azurekeyvault.
+func (a area) akv2k8s(hosts keyvault.Hosts, table map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		if read, _, is := keyvault.Akv2k8s(name + "@azurekeyvault"); !is || read != name {
+			a.fail(a.at("keyVault", "akv2k8s", name), "spec.keyVault.akv2k8s: %q is not the name of an AzureKeyVaultSecret", name)
+		}
+		ref, err := hosts.Parse(table[name], "")
+		if err == nil && ref.EnvProblem() != "" {
+			err = errors.New("it can't be a variable: " + ref.EnvProblem())
+		}
+		if err != nil {
+			a.fail(a.at("keyVault", "akv2k8s", name), "spec.keyVault.akv2k8s[%q]: %v; write https://<vault>.vault.azure.net/secrets/<name>", name, err)
+		}
+	}
 }
 
 // identity checks what the agent signs in with, so that a slip is found here, and not by every pod.
@@ -132,7 +150,11 @@ func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {
 		}
 	}
 	reference := func(kind, key string, secret BindingSecret) {
-		if _, err := hosts.Parse(secret.Secret, vault); err != nil {
+		ref, err := hosts.Parse(secret.Secret, vault)
+		if err == nil && kind == "env" && ref.EnvProblem() != "" {
+			err = errors.New("it can't be a variable: " + ref.EnvProblem() + "; take it as a file")
+		}
+		if err != nil {
 			a.fail(item, "%s.%s[%q]: %v", name, kind, key, err)
 		}
 	}

@@ -56,6 +56,11 @@ func TestParseRefuses(t *testing.T) {
 		"a binding's vault":                {document("  keyVault:\n    bindings:\n    - {vault: x, env: {A: b}}\n"), "line 6: spec.keyVault.bindings[0].vault: "},
 		"a binding's secret":               {document("  keyVault:\n    bindings:\n    - {env: {A: \"b c\"}}\n"), "line 6: spec.keyVault.bindings[0].env[\"A\"]: "},
 		"a binding's file":                 {document("  keyVault:\n    bindings:\n    - {files: {../a: b}}\n"), "line 6: spec.keyVault.bindings[0].files: "},
+		"bytes for a variable":             {document("  keyVault:\n    bindings:\n    - {env: {A: \"b?encoding=hex\"}}\n"), "line 6: spec.keyVault.bindings[0].env[\"A\"]: it can't be a variable: "},
+		"a reference's query":              {document("  keyVault:\n    bindings:\n    - {files: {a: \"b?mode=9\"}}\n"), "line 6: spec.keyVault.bindings[0].files[\"a\"]: the mode "},
+		"an akv2k8s name":                  {document("  keyVault:\n    akv2k8s:\n      \"a_b\": https://shop.vault.azure.net/secrets/a\n"), "line 6: spec.keyVault.akv2k8s: \"a_b\" is not the name of"},
+		"an akv2k8s reference":             {document("  keyVault:\n    akv2k8s:\n      a: b\n"), "line 6: spec.keyVault.akv2k8s[\"a\"]: it names no vault"},
+		"bytes for an akv2k8s reference":   {document("  keyVault:\n    akv2k8s:\n      a: https://shop.vault.azure.net/secrets/a?mode=0400\n"), "line 6: spec.keyVault.akv2k8s[\"a\"]: it can't be a variable: "},
 		"an app's port":                    {document("  metrics:\n    exporters:\n    - {name: a, appPort: 70000}\n"), "70000 is no port"},
 		"a glob of containers":             {document("  ignoreContainers: [\"[\"]\n"), "line 4: spec.ignoreContainers: "},
 		"a glob of requesters":             {document("  allowedRequesters: [\"[\"]\n"), "line 4: spec.allowedRequesters: "},
@@ -172,7 +177,7 @@ func TestParseAccepts(t *testing.T) {
   namespaces: [{match: {names: ["prod-*"], labels: {tier: prod}}, environment: production, profile: audit}]
   ignoreContainers: [a]
   exemptions: [{id: a, rules: [denies, own], namespace: "a-*", workload: DaemonSet/x, container: "*", reason: r, owner: o, expires: "2027-03-31"}]
-  keyVault: {vaults: [{name: shop, namespaces: ["shop-*"]}], bindings: [{match: {namespaces: [a]}, vault: shop, env: {A: a, B: {secret: b, optional: true}}}], verify: off}
+  keyVault: {vaults: [{name: shop, namespaces: ["shop-*"]}], bindings: [{match: {namespaces: [a]}, vault: shop, env: {A: a, B: {secret: "b?field=c", optional: true}}, files: {f: "b?type=key&mode=0400"}}], akv2k8s: {a.b: "https://shop.vault.azure.net/certificates/b"}, verify: off}
   logs: {mode: repair, signals: {redirect: deny}}
   customRules: [{id: own, factor: I, level: warn, expression: "true", message: m}]
   tests: [{name: t, pod: {spec: {containers: []}}, expect: {deny: [denies]}}]

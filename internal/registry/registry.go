@@ -21,14 +21,14 @@ const (
 	// patience is how long one admission request waits for registries, all its images together.
 	patience = 2 * time.Second
 	// flightTime is how long a question may take when nobody waits any more: its answer is there for the next try.
-	flightTime = 20 * time.Second
+	flightTime = 10 * time.Second
 	// tagTime is how long a tag counts as meaning the same image.
 	tagTime = 5 * time.Minute
 	// cached bounds the tags and the images that are remembered, and maxWords what is remembered of an image.
 	cached   = 1024
 	maxWords = 32 << 10
 	// parallel bounds the questions at one time.
-	parallel = 16
+	parallel = 32
 )
 
 // Options are how registries are asked. The zero value is for production.

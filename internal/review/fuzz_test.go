@@ -24,6 +24,15 @@ func FuzzFull(f *testing.F) {
 		"env.twelvefold.dev/A", "@microsoft.keyvault(vaultname=shop;secretname=b)", []byte(noPolicy))
 	f.Add([]byte(`{"spec":{"containers":[{"name":"a","env":[{"name":"A","value":"$$${@Microsoft.KeyVault("},{"valueFrom":{}}],"volumeMounts":[{}]}],"os":{}}}`),
 		"twelvefold.dev/secrets-path", "/../", []byte(noPolicy))
+	f.Add([]byte(`{"spec":{"containers":[{"name":"a","volumeMounts":[{"name":"kv","mountPath":"/kv"}]}],"volumes":[{"name":"kv","flexVolume":{"driver":"azure/kv","options":{"keyvaultname":"shop","keyvaultobjectnames":"a;b;","keyvaultobjecttypes":"cert;key","keyvaultobjectaliases":";x/y"}}}]}}`),
+		"twelvefold.dev/csi", "adopt", []byte(noPolicy))
+	f.Add([]byte(`{"spec":{"initContainers":[{"name":"twelvefold-fetch","args":["fetch"],"env":[{"name":"TWELVEFOLD_PLAN","value":"{\"files\":[{\"volume\":\"kv\",\"path\":\"a\",\"vault\":\"shop.vault.azure.net\",\"object\":\"a\"}]}"}]}],"containers":[{"name":"a","volumeMounts":[{"name":"kv"}]}],"volumes":[{"name":"kv","emptyDir":{"medium":"Memory"}},{"name":"kv","flexVolume":{"driver":"azure/kv","options":{"keyvaultname":"shop","keyvaultobjectname":"a","keyvaultobjecttype":"secret"}}}]}}`),
+		"twelvefold.dev/log-files", "/kv/a", []byte(noPolicy))
+	f.Add([]byte(`{"metadata":{"annotations":{"twelvefold.dev/rotation":"restart"}},"spec":{"initContainers":[{"name":"i"}],"containers":[{"name":"a","args":["$(B)"],
+	  "env":[{"name":"A","value":"@Microsoft.KeyVault(VaultName=shop;SecretName=a)"},{"name":"B","value":"$(A"}],"livenessProbe":{"exec":{"command":["a"]}},"lifecycle":{"preStop":{"exec":{}}}}]}}`),
+		"twelvefold.dev/delivery", "exec", []byte(noPolicy))
+	f.Add([]byte(`{"spec":{"initContainers":[{"name":"twelvefold-sync","restartPolicy":"Always","args":["sync"]}],"containers":[{"name":"a","env":[{"name":"A","value":"@Twelvefold(K0)"}]}],"volumes":[{"name":"twelvefold-bin","emptyDir":{}}]}}`),
+		"twelvefold.dev/rotation", "files", []byte(`{"apiVersion":"twelvefold.dev/v1alpha1","kind":"Policy","spec":{"keyVault":{"identity":{"kind":"managed"}}}}`))
 	f.Fuzz(func(t *testing.T, pod []byte, key, value string, document []byte) {
 		p, err := policy.Parse(document, rules.Catalogue{})
 		if err != nil {
@@ -50,6 +59,7 @@ func FuzzFull(f *testing.F) {
 		}
 		in := review.Input{Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: data}, Policy: p, Facts: reviewtest.Facts}
 		in.Facts.Offline = true
+		in.Facts.Entrypoint = func(image string) ([]string, []string, error) { return nil, []string{image}, nil }
 		verdict, err := review.Full(in)
 		if err != nil || len(verdict.Patch) == 0 {
 			return

@@ -7,10 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -30,14 +27,10 @@ func TestKeyVault(t *testing.T) {
 	}
 	secrets["api-key"] += ` $HOME "two"  $(DB_URL) \n ü#=` // what shells and parsers would change
 	for name, value := range secrets {
-		p.setSecret("shop.vault.azure.net", name, value)
+		p.setSecret(shopVault, name, value)
 	}
 
-	manifest, err := os.ReadFile("testdata/keyvault.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.apply(string(manifest))
+	p.applyManifest("keyvault.yaml")
 	pod := p.running("shop")
 
 	for name, want := range map[string]string{
@@ -45,19 +38,12 @@ func TestKeyVault(t *testing.T) {
 		"DB_URL":      "postgres://shop:" + secrets["url-password"] + "@db/shop",
 		"API_KEY":     secrets["api-key"],
 	} {
-		got, err := p.exec(t.Context(), pod, "shop", "printenv", name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := p.output(pod, "printenv", name)
 		if strings.TrimSuffix(got, "\n") != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	got, err := p.exec(t.Context(), pod, "shop", "cat", "/var/run/secrets/keyvault/tls.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != secrets["tls"] {
+	if got := p.output(pod, "cat", "/var/run/secrets/keyvault/tls.pem"); got != secrets["tls"] {
 		t.Errorf("tls.pem is %q, want %q", got, secrets["tls"])
 	}
 	if mounts := fmt.Sprint(pod.Spec.Containers[0].VolumeMounts); strings.Contains(mounts, "twelvefold-token") {
@@ -68,6 +54,13 @@ func TestKeyVault(t *testing.T) {
 	for _, value := range secrets {
 		values = append(values, value[:len("e2e")+26]) // what rand.Text made of it
 	}
+	notLeaked(t, p, values)
+}
+
+const shopVault = "shop.vault.azure.net"
+
+// notLeaked searches for values where none may be.
+func notLeaked(t *testing.T, p place, values []string) {
 	t.Run("values are not in etcd", func(t *testing.T) { notInEtcd(t, p, values) })
 	t.Run("values are not in objects and logs", func(t *testing.T) { notInObjectsAndLogs(t, p, values) })
 }
@@ -75,13 +68,7 @@ func TestKeyVault(t *testing.T) {
 // setSecret makes a new version of a secret in the emulator.
 func (p place) setSecret(host, name, value string) {
 	p.t.Helper()
-	body, err := json.Marshal(map[string]string{"name": name, "value": value})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if answer, err := p.emulator(p.t.Context(), http.MethodPut, "vaults/"+host+"/secrets", body); err != nil {
-		p.t.Fatalf("secret %s: %v: %s", name, err, answer)
-	}
+	p.put("vaults/"+host+"/secrets", map[string]string{"name": name, "value": value})
 }
 
 // notInEtcd searches etcd's own files: what was overwritten or deleted is still in them.

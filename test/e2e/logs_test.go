@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,11 +16,7 @@ import (
 // What an application writes into a file is in its pod's log: every line, over a rotation, too.
 func TestLogs(t *testing.T) {
 	p := optedIn(t, "logs")
-	manifest, err := os.ReadFile("testdata/logfile.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.apply(string(manifest))
+	p.applyManifest("logfile.yaml")
 	pod := p.running("logfile")
 	var text string
 	p.eventually(time.Minute, func(ctx context.Context) (err error) {
@@ -37,11 +32,7 @@ func TestLogs(t *testing.T) {
 func TestJob(t *testing.T) {
 	p := optedIn(t, "job")
 	p.setSecret("shop.vault.azure.net", "job", "some value")
-	manifest, err := os.ReadFile("testdata/job.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.apply(string(manifest))
+	p.applyManifest("job.yaml")
 	p.eventually(2*time.Minute, func(ctx context.Context) error {
 		job, err := p.kube.BatchV1().Jobs(p.name).Get(ctx, "job", metav1.GetOptions{})
 		if err == nil && job.Status.Succeeded != 1 {

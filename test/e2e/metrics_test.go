@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -15,11 +14,7 @@ import (
 // A redis that knows nothing of metrics is found and scraped by a Prometheus that knows nothing of it.
 func TestMetrics(t *testing.T) {
 	p := optedIn(t, "metrics")
-	manifest, err := os.ReadFile("testdata/redis.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.apply(string(manifest))
+	p.applyManifest("redis.yaml")
 	if err := p.applyFile(t.Context(), "monitoring", "prometheus.yaml"); err != nil {
 		t.Fatal(err)
 	}

@@ -63,6 +63,24 @@ func (p place) apply(manifest string, options ...client.ApplyOption) []string {
 	return warnings
 }
 
+// applyManifest applies a file of testdata.
+func (p place) applyManifest(file string) {
+	p.t.Helper()
+	if err := p.applyFile(p.t.Context(), p.name, file); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// output is what a command prints in a pod's first container.
+func (p place) output(pod corev1.Pod, argv ...string) string {
+	p.t.Helper()
+	out, err := p.exec(p.t.Context(), pod, pod.Spec.Containers[0].Name, argv...)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return out
+}
+
 // running waits until the Deployment's only pod is ready, and returns it.
 func (p place) running(deployment string) corev1.Pod {
 	p.t.Helper()

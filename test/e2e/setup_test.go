@@ -189,8 +189,10 @@ func (e *environment) emulator(ctx context.Context, method, path string, body []
 }
 
 func (e *environment) installTwelvefold(ctx context.Context, ca []byte) error {
-	if err := e.applyFile(ctx, webhookPlace, "namespace.yaml"); err != nil {
-		return err
+	for _, file := range []string{"namespace.yaml", "../../integration/testdata/crds/azurekeyvaultsecrets.yaml", "../../integration/testdata/crds/secretproviderclasses.yaml"} {
+		if err := e.applyFile(ctx, webhookPlace, file); err != nil {
+			return err
+		}
 	}
 	if err := os.WriteFile(e.caFile(), ca, 0o600); err != nil {
 		return err

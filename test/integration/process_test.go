@@ -73,13 +73,13 @@ type process struct {
 }
 
 // start runs the webhook's binary with the rights of the chart's service account and no others.
-func start(t *testing.T, binary string, port int) *process {
+func start(t *testing.T, binary string, port int, flags ...string) *process {
 	t.Helper()
 	p := &process{log: &syncBuffer{}, done: make(chan error, 1),
 		health: fmt.Sprintf("127.0.0.1:%d", freePort(t)), scrape: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	p.cmd = exec.Command(binary, "--namespace", release, "--agent-image", "twelvefold-agent:v0", "--bind-address", "127.0.0.1",
+	p.cmd = exec.Command(binary, append(flags, "--namespace", release, "--agent-image", "twelvefold-agent:v0", "--bind-address", "127.0.0.1",
 		"--port", strconv.Itoa(port), "--health-bind-address", p.health, "--metrics-bind-address", p.scrape,
-		"--drain-delay", "1s")
+		"--drain-delay", "1s")...)
 	p.cmd.Env = append(p.cmd.Environ(), "KUBECONFIG="+restricted(t))
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {

@@ -24,7 +24,8 @@ func TestWebhook(t *testing.T) {
 	}
 	port := freePort(t)
 	chart(t, port)
-	webhook := start(t, binary, port)
+	azure := startAzure(t)
+	webhook := start(t, binary, port, azure.flags()...)
 
 	shop := optedIn(t)
 	until(t, "the API server trusts the webhook", func() bool {
@@ -44,6 +45,7 @@ func TestWebhook(t *testing.T) {
 			t.Errorf("the log:\n%s", log)
 		}
 	})
+	t.Run("secrets are verified", func(t *testing.T) { verified(t, webhook, azure) })
 	t.Run("a policy takes effect without a restart", reloaded)
 	t.Run("a bad policy changes nothing, across a restart either", func(t *testing.T) {
 		badPolicy(t, webhook, func() *process {

@@ -62,6 +62,7 @@ type vault struct {
 	keys         *azkeys.Client
 	turn         chan struct{} // see enter
 	authorized   atomic.Bool   // the vault has answered a request that carried a token it trusts
+	unlistable   sync.Map      // by type: the objects that the identity may read but not list
 }
 
 func (c *Client) vault(host string) (*vault, error) {

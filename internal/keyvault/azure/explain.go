@@ -38,7 +38,7 @@ func (c *Client) explain(s keyvault.Object, err error, a *attempt) *Failure {
 		return c.networkFailure(s, a.err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return c.networkFailure(s, err)
-	case a.succeeded: // the error might quote the answer, and so the value
+	case a.status == http.StatusOK: // the error might quote the answer, and so the value
 		return &Failure{Kind: Unreachable, Subject: s.String(), Problem: "the answer cannot be understood", Fix: "check what answers in Azure's place, and the policy's keyVault.proxy"}
 	}
 	return &Failure{Kind: Configuration, Subject: s.String(), Problem: firstSentence(err.Error()), Fix: "check the vault, the client and tenant id and the authority host"}
@@ -66,7 +66,10 @@ func (c *Client) vaultRefusal(s keyvault.Object, err *azcore.ResponseError) *Fai
 	case inner == "AccessDenied":
 		f.Kind, f.Problem = Denied, said
 		f.Fix = fmt.Sprintf("give %s the %s permission Get in the vault's access policies", c.Identity.grantee(), permissions[s.Type].policy)
-	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+	case status == http.StatusUnauthorized:
+		f.Kind, f.Problem = Denied, "the vault does not take the token of "+c.Identity.String()+" ("+said+")"
+		f.Fix = "check that both are of the same tenant, and the node's clock"
+	case status == http.StatusForbidden:
 		f.Kind, f.Problem = Denied, said
 		f.Fix = fmt.Sprintf(`give %s the role "%s" on the vault; a new role takes some minutes`, c.Identity.grantee(), permissions[s.Type].role)
 	case status == http.StatusNotFound:
@@ -83,45 +86,6 @@ func (c *Client) vaultRefusal(s keyvault.Object, err *azcore.ResponseError) *Fai
 	return f
 }
 
-// signInRefusal explains an answer of Entra ID by its number.
-// https://learn.microsoft.com/entra/identity-platform/reference-error-codes
-func (c *Client) signInRefusal(res *http.Response) *Failure {
-	var body struct {
-		Codes []int  `json:"error_codes"`
-		Text  string `json:"error_description"`
-	}
-	payload, _ := runtime.Payload(res)
-	_ = json.Unmarshal(payload, &body) // what isn't JSON is explained by its status
-	f := &Failure{Kind: Denied, Subject: c.Identity.String()}
-	if isTemporary(res.StatusCode) {
-		f.Kind, f.temporary, f.retryAfter = Unreachable, true, retryAfter(res)
-		f.Problem, f.Fix = fmt.Sprintf("Entra ID answers %d", res.StatusCode), "look at Azure's service health"
-		return f
-	}
-	code := 0
-	if len(body.Codes) > 0 {
-		code = body.Codes[0]
-	}
-	f.Problem = fmt.Sprintf("Entra ID refuses the service account's token (AADSTS%d)", code)
-	switch code {
-	case 70021, 700211, 700212, 700213, 7002137, 7002138:
-		f.Fix = "add a federated credential to it with " + c.Identity.federation()
-	case 700016:
-		f.Problem = fmt.Sprintf("tenant %s does not know it (AADSTS%d)", c.Identity.TenantID, code)
-		f.Fix = "correct the service account's annotations azure.workload.identity/client-id and tenant-id"
-	case 90002, 900023:
-		f.Problem = fmt.Sprintf("there is no tenant %s (AADSTS%d)", c.Identity.TenantID, code)
-		f.Fix = "correct the service account's annotation azure.workload.identity/tenant-id"
-	case 700024:
-		f.Fix = "the token is too old or the node's clock is wrong"
-	default:
-		text, _, _ := strings.Cut(firstLine(body.Text), ". Trace ID")
-		f.Problem = fmt.Sprintf("Entra ID answers %d: %s", res.StatusCode, cmp.Or(text, "no reason given"))
-		f.Fix = "check its federated credential: " + c.Identity.federation()
-	}
-	return f
-}
-
 // networkFailure explains that there was no answer from the vault or from Entra ID.
 func (c *Client) networkFailure(s keyvault.Object, err error) *Failure {
 	host := s.Vault
@@ -135,7 +99,10 @@ func (c *Client) networkFailure(s keyvault.Object, err error) *Failure {
 		Kind: Unreachable, Subject: s.String(), Problem: "cannot reach " + host + ": " + firstLine(err.Error()), temporary: true,
 		Fix: "check the vault's name, DNS, firewall, private endpoint and the policy's keyVault.proxy",
 	}
-	if host != s.Vault {
+	switch {
+	case c.Identity.Kind == Managed && host != s.Vault:
+		f.Subject, f.Fix = c.Identity.String(), "let pods reach the nodes' metadata service: a network policy or AKS's IMDS restriction may forbid it"
+	case host != s.Vault:
 		f.Subject, f.Fix = c.Identity.String(), "check DNS, firewall and the policy's keyVault.proxy"
 	}
 	if certificate := (*tls.CertificateVerificationError)(nil); errors.As(err, &certificate) {

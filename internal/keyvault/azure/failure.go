@@ -35,6 +35,9 @@ func (f *Failure) Error() string { return f.Subject + ": " + f.Problem + "; " + 
 // Temporary reports whether it may pass by itself, so that trying again later makes sense.
 func (f *Failure) Temporary() bool { return f.temporary }
 
+// RetryAfter is how long Azure asks to be left alone, or 0.
+func (f *Failure) RetryAfter() time.Duration { return f.retryAfter }
+
 // Failures are several.
 type Failures []*Failure
 

@@ -1,40 +1,100 @@
 package azure
 
 import (
-	"context"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
+	"cmp"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// Identity is a workload identity: a client of Entra ID for which a projected service account token stands.
+// IdentityKind is how an identity proves itself.
+type IdentityKind string
+
+// The kinds, by the names in TWELVEFOLD_IDENTITY.
+const (
+	Workload         IdentityKind = ""                  // also "workload": a projected service account token stands for it
+	Managed          IdentityKind = "managed"           // the nodes' metadata service does
+	ServicePrincipal IdentityKind = "service-principal" // a client secret does
+)
+
+// Identity is a client of Entra ID, and how to prove to be it.
 type Identity struct {
-	ClientID      string
-	TenantID      string
-	TokenFile     string // kept fresh by the kubelet
+	Kind          IdentityKind
+	ClientID      string // of a managed identity: empty is the one that is assigned to the nodes by the system; of a service principal: the file clientid
+	TenantID      string // but of a managed identity
 	AuthorityHost string // URL; empty: that of the vault's cloud
+
+	TokenFile     string // of a workload identity: kept fresh by the kubelet
+	TokenProxy    bool   // of a workload identity: AKS set AZURE_KUBERNETES_TOKEN_PROXY and its companions, which the SDK reads
+	CredentialDir string // of a service principal: a mounted Secret with the files clientid and clientsecret
+	MetadataURL   string // of a managed identity: where the metadata service is, if not at its usual address
+}
+
+// IdentityFromEnv reads an identity from the environment that the webhook writes.
+func IdentityFromEnv(env func(name string) string) Identity {
+	kind := IdentityKind(env("TWELVEFOLD_IDENTITY"))
+	if kind == "workload" {
+		kind = Workload
+	}
+	return Identity{
+		Kind:          kind,
+		ClientID:      env("AZURE_CLIENT_ID"),
+		TenantID:      env("AZURE_TENANT_ID"),
+		AuthorityHost: env("AZURE_AUTHORITY_HOST"),
+		TokenFile:     env("AZURE_FEDERATED_TOKEN_FILE"),
+		TokenProxy:    env("AZURE_KUBERNETES_TOKEN_PROXY") != "",
+		CredentialDir: env("TWELVEFOLD_CREDENTIAL_DIR"),
+		MetadataURL:   env("AZURE_POD_IDENTITY_AUTHORITY_HOST"),
+	}
+}
+
+// clientID is empty for the identity that the system assigned to the nodes.
+func (id Identity) clientID() string {
+	if id.ClientID == "" && id.Kind == ServicePrincipal {
+		text, _ := os.ReadFile(filepath.Join(id.CredentialDir, "clientid")) // that it can't be read is told when it is used
+		return strings.TrimSpace(string(text))
+	}
+	return id.ClientID
 }
 
 // String names the identity for messages.
-func (id Identity) String() string { return "identity " + id.ClientID }
+func (id Identity) String() string {
+	return "identity " + cmp.Or(id.clientID(), "of the nodes (system-assigned)")
+}
 
 // grantee is what roles are given to.
-func (id Identity) grantee() string { return "client id " + id.ClientID }
+func (id Identity) grantee() string {
+	if client := id.clientID(); client != "" {
+		return "client id " + client
+	}
+	return "the nodes' system-assigned identity"
+}
 
 func (id Identity) validate() error {
-	for _, field := range []struct{ value, env, hint string }{
-		{id.ClientID, "AZURE_CLIENT_ID", "annotate the service account with azure.workload.identity/client-id"},
-		{id.TenantID, "AZURE_TENANT_ID", "annotate the service account with azure.workload.identity/tenant-id, or set it in the policy"},
-		{id.TokenFile, "AZURE_FEDERATED_TOKEN_FILE", "mount a projected token with audience api://AzureADTokenExchange"},
-	} {
-		if field.value == "" {
-			return &Failure{Kind: Configuration, Subject: "identity", Problem: field.env + " is not set", Fix: field.hint}
+	type setting struct{ value, env, hint string }
+	var required []setting
+	switch id.Kind {
+	case Workload:
+		required = []setting{
+			{id.ClientID, "AZURE_CLIENT_ID", "annotate the service account with azure.workload.identity/client-id"},
+			{id.TenantID, "AZURE_TENANT_ID", "annotate the service account with azure.workload.identity/tenant-id, or set it in the policy"},
+			{id.TokenFile, "AZURE_FEDERATED_TOKEN_FILE", "mount a projected token with audience api://AzureADTokenExchange"},
+		}
+	case Managed:
+	case ServicePrincipal:
+		required = []setting{
+			{id.TenantID, "AZURE_TENANT_ID", "set the tenant id in the policy's keyVault.identity"},
+			{id.CredentialDir, "TWELVEFOLD_CREDENTIAL_DIR", "mount a Secret with the keys clientid and clientsecret, and name where"},
+		}
+	default:
+		return &Failure{Kind: Configuration, Subject: "identity", Problem: "TWELVEFOLD_IDENTITY is none of workload, managed, service-principal",
+			Fix: "correct the policy's keyVault.identity; are webhook and agent of the same version?"}
+	}
+	for _, s := range required {
+		if s.value == "" {
+			return &Failure{Kind: Configuration, Subject: "identity", Problem: s.env + " is not set", Fix: s.hint}
 		}
 	}
 	return nil
@@ -42,48 +102,11 @@ func (id Identity) validate() error {
 
 // credential makes the SDK's credential.
 func (id Identity) credential(options azcore.ClientOptions) (azcore.TokenCredential, error) {
-	inner, err := azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
-		ClientOptions: options, ClientID: id.ClientID, TenantID: id.TenantID, TokenFilePath: id.TokenFile,
-	})
-	if err != nil {
-		return nil, err
+	switch id.Kind {
+	case Managed:
+		return id.managed(options)
+	case ServicePrincipal:
+		return &servicePrincipal{id: id, options: options}, nil
 	}
-	return checked{inner, id}, nil
-}
-
-// checked says readably what the SDK's credential would refuse anyway, in words only.
-type checked struct {
-	azcore.TokenCredential
-	id Identity
-}
-
-// GetToken implements [azcore.TokenCredential].
-func (c checked) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	subject := c.id.String()
-	if t := options.TenantID; t != "" && !strings.EqualFold(t, c.id.TenantID) { // vaults trust their own tenant only
-		problem := fmt.Sprintf("it belongs to tenant %s, the vault to tenant %s", c.id.TenantID, t)
-		return azcore.AccessToken{}, &Failure{Kind: Denied, Subject: subject, Problem: problem, Fix: "use an identity of the vault's tenant"}
-	}
-	if _, err := os.ReadFile(c.id.TokenFile); err != nil {
-		return azcore.AccessToken{}, &Failure{Kind: Configuration, Subject: subject, Problem: err.Error(), Fix: "mount the projected token there"}
-	}
-	return c.TokenCredential.GetToken(ctx, options)
-}
-
-// federation describes the federated credential that Entra ID must know for our token: issuer and subject, read from the token
-// itself. These two are names; nothing else of the token is shown.
-func (id Identity) federation() string {
-	var claims struct {
-		Issuer  string `json:"iss"`
-		Subject string `json:"sub"`
-	}
-	token, _ := os.ReadFile(id.TokenFile)
-	if parts := strings.Split(string(token), "."); len(parts) == 3 {
-		payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
-		_ = json.Unmarshal(payload, &claims) // a token that can't be read is described by what is left
-	}
-	if claims.Subject == "" {
-		return "audience api://AzureADTokenExchange and the issuer and subject of the token in " + id.TokenFile
-	}
-	return fmt.Sprintf("issuer %s, subject %s, audience api://AzureADTokenExchange", claims.Issuer, claims.Subject)
+	return id.workload(options)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -63,8 +64,9 @@ func (c *Client) List(ctx context.Context, host string, kind keyvault.Type, most
 	})
 }
 
+// propertiesOf copies the name, which would hold the whole URL that it is a part of.
 func propertiesOf(name string, s state) Properties {
-	p := Properties{Name: name, Enabled: !s.disabled}
+	p := Properties{Name: strings.Clone(name), Enabled: !s.disabled}
 	if s.notBefore != nil {
 		p.NotBefore = *s.notBefore
 	}
@@ -122,6 +124,3 @@ func (l listing) refusal(err error) error {
 	return &Failure{Kind: Denied, Problem: fmt.Sprintf("%s may not list it (Azure answers 403 %s)", l.Identity.grantee(), inner),
 		Fix: `give it the role "Key Vault Reader" on the vault, or the permission List in its access policies; a new role takes some minutes`}
 }
-
-// RetryAfter is how long Azure asked to be left alone; zero if it did not ask.
-func (f *Failure) RetryAfter() time.Duration { return f.retryAfter }

@@ -23,14 +23,17 @@ func (c *Client) Newest(ctx context.Context, o keyvault.Object) (version string,
 		return o.Version, nil
 	}
 	version, failure := once(ctx, c, o, func(ctx context.Context, v *vault) (string, error) {
-		version, err := newest(ctx, v, o)
-		if !isForbidden(err) {
-			return version, err
+		if _, denied := v.unlistable.Load(o.Type); !denied {
+			version, err := newest(ctx, v, o)
+			if !isForbidden(err) {
+				return version, err
+			}
 		}
 		content, err := c.get(ctx, v, o)
 		if err != nil {
 			return "", err
 		}
+		v.unlistable.Store(o.Type, nil)
 		return content.Version, nil
 	})
 	if failure != nil {
@@ -67,21 +70,27 @@ func (v *vault) versions(ctx context.Context, o keyvault.Object) iter.Seq2[state
 	case keyvault.CertificateType:
 		return each(ctx, v.certificates.NewListCertificatePropertiesVersionsPager(o.Name, nil), func(r azcertificates.ListCertificatePropertiesVersionsResponse) (out []state) {
 			for _, p := range r.Value {
-				out = append(out, stateOfCertificate(p.ID, p.Attributes))
+				if p != nil {
+					out = append(out, stateOfCertificate(p.ID, p.Attributes))
+				}
 			}
 			return out
 		})
 	case keyvault.KeyType:
 		return each(ctx, v.keys.NewListKeyPropertiesVersionsPager(o.Name, nil), func(r azkeys.ListKeyPropertiesVersionsResponse) (out []state) {
 			for _, p := range r.Value {
-				out = append(out, stateOfKey(p.KID, p.Attributes))
+				if p != nil {
+					out = append(out, stateOfKey(p.KID, p.Attributes))
+				}
 			}
 			return out
 		})
 	}
 	return each(ctx, v.secrets.NewListSecretPropertiesVersionsPager(o.Name, nil), func(r azsecrets.ListSecretPropertiesVersionsResponse) (out []state) {
 		for _, p := range r.Value {
-			out = append(out, stateOfSecret(p.ID, p.Attributes))
+			if p != nil {
+				out = append(out, stateOfSecret(p.ID, p.Attributes))
+			}
 		}
 		return out
 	})

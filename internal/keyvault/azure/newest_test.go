@@ -66,8 +66,26 @@ func TestNewestOfWhoMayNotList(t *testing.T) {
 	w := start(t, emulator.SecretsUser)
 	want := w.set(t, emulator.Secret{Name: "a", Value: "v"})
 	w.Fail(shop, emulator.Fault{Status: 403, Path: "/secrets/a/versions"})
-	got, err := w.client(t, nil).Newest(t.Context(), secret("a"))
-	if err != nil || got != want {
-		t.Errorf("got %q, %v; want %q", got, err, want)
+	c := w.client(t, nil)
+	for range 2 {
+		if got, err := c.Newest(t.Context(), secret("a")); err != nil || got != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	if n := w.answers(403); n != 1 {
+		t.Errorf("listing was tried %d times, want once", n)
+	}
+}
+
+func TestNewestOfStrangeAnswers(t *testing.T) {
+	for name, body := range map[string]string{"nulls": `{"value": [null, {}]}`, "no list": `{}`, "another type": `{"value": "s3cret"}`} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, emulator.Reader)
+			w.Fail(shop, emulator.Fault{Status: 200, Body: body})
+			_, err := w.client(t, nil).Newest(t.Context(), secret("a"))
+			if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "internal error") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

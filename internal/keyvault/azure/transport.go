@@ -42,8 +42,8 @@ func HTTPClient(proxy func(*url.URL) (*url.URL, error), trustedCA []byte) (*http
 
 // attempt notes how the last exchange below the SDK went: the SDK's credentials report that as text only.
 type attempt struct {
-	err       error // there was no answer
-	succeeded bool  // the answer was 200
+	err    error // there was no answer
+	status int   // of the answer
 }
 
 type attemptKey struct{}
@@ -60,7 +60,10 @@ type transport struct{ *http.Client }
 func (t transport) Do(r *http.Request) (*http.Response, error) {
 	res, err := t.Client.Do(r)
 	if a, ok := r.Context().Value(attemptKey{}).(*attempt); ok {
-		a.err, a.succeeded = err, err == nil && res.StatusCode == http.StatusOK
+		a.err, a.status = err, 0
+		if err == nil {
+			a.status = res.StatusCode
+		}
 	}
 	return res, err
 }

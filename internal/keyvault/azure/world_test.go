@@ -1,6 +1,7 @@
 package azure_test
 
 import (
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -72,14 +73,7 @@ func (w *world) client(t testing.TB, change func(*azure.Config)) *azure.Client {
 		Identity: azure.Identity{ClientID: reader, TenantID: emulator.DefaultTenant, TokenFile: w.token},
 		Retry:    quick,
 	}
-	proxy, err := url.Parse(w.ProxyURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.HTTP, err = azure.HTTPClient(func(*url.URL) (*url.URL, error) { return proxy, nil }, w.CAPEM()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.HTTP.CloseIdleConnections)
+	c.HTTP = w.http(t)
 	if change != nil {
 		change(&c)
 	}
@@ -87,6 +81,21 @@ func (w *world) client(t testing.TB, change func(*azure.Config)) *azure.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client
+}
+
+// http reaches the emulator.
+func (w *world) http(t testing.TB) *http.Client {
+	t.Helper()
+	proxy, err := url.Parse(w.ProxyURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := azure.HTTPClient(func(*url.URL) (*url.URL, error) { return proxy, nil }, w.CAPEM())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
 	return client
 }
 
@@ -103,6 +112,26 @@ func (w *world) set(t testing.TB, s emulator.Secret) (version string) {
 func (w *world) count(status int, path string) (n int) {
 	for _, r := range w.Requests() {
 		if r.Host == shop && r.Status == status && r.Path == path {
+			n++
+		}
+	}
+	return n
+}
+
+// answers counts the vault's answers of a status.
+func (w *world) answers(status int) (n int) {
+	for _, r := range w.Requests() {
+		if r.Host == shop && r.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// tokens counts the requests for tokens to Entra ID.
+func (w *world) tokens() (n int) {
+	for _, r := range w.Requests() {
+		if r.Method == http.MethodPost {
 			n++
 		}
 	}

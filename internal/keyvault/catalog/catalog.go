@@ -22,9 +22,10 @@ import (
 // The bounds of what is kept.
 const (
 	maxVaults = 200
-	maxNames  = 20_000 // of one type in a vault; a list has 25 on a page
-	flights   = 32     // vaults that are asked at a time
-	hinted    = 2_000  // names at most of a list that is searched for the nearest one
+	maxNames  = 20_000  // of one type in a vault; a list has 25 on a page
+	maxAll    = 250_000 // of all types in all vaults: some 50 MiB
+	flights   = 32      // vaults that are asked at a time
+	hinted    = 2_000   // names at most of a list that is searched for the nearest one
 	believed  = 15 * time.Minute
 )
 
@@ -58,6 +59,7 @@ type vault struct {
 	pinned bool      // the policy lists it: it is kept current without use
 	used   time.Time // the last time that somebody asked
 	missed time.Time // the last time that something was not in order
+	quiet  time.Time // until when it asked to be left alone
 	lists  map[keyvault.Type]list
 	kick   chan struct{} // asks the keeper to hurry
 	stop   context.CancelFunc
@@ -121,7 +123,7 @@ func (l list) tell(o keyvault.Object, now time.Time) policy.Metadata {
 }
 
 // Warm has the secrets of vaults listed before anybody asks, and from now on no others: those are forgotten. Vaults that could not be listed
-// are asked again at once.
+// are asked again at once, unless they asked to be left alone: the policy may have told another way to them.
 func (c *Catalog) Warm(hosts []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,7 +143,9 @@ func (c *Catalog) Warm(hosts []string) {
 			v = c.add(host, time.Now())
 		}
 		v.pinned = true
-		v.lists[keyvault.SecretType] = v.lists[keyvault.SecretType]
+		if _, wanted := v.lists[keyvault.SecretType]; !wanted {
+			v.lists[keyvault.SecretType] = list{}
+		}
 		c.tend(v)
 	}
 }

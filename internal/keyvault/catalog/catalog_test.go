@@ -218,8 +218,11 @@ func TestBackoff(t *testing.T) {
 		wait(6 * time.Minute)
 		before := f.calls(shop)
 		want(t, c.Lookup(secret("db-password")), policy.Exists, "") // from the list before
-		for range 80 {
+		for i := range 80 {
 			c.Lookup(secret("missing"))
+			if i == 40 {
+				c.Warm([]string{shop}) // nor does a new policy change that
+			}
 			wait(time.Second)
 		}
 		if n := f.calls(shop) - before; n > 1 {
@@ -283,6 +286,28 @@ func TestBounds(t *testing.T) {
 		wait(idle + period)
 		if len(c.vaults) > 0 {
 			t.Errorf("%d vaults are left without use", len(c.vaults))
+		}
+	})
+}
+
+// Memory is bounded whatever the vaults hold: what is too much is not known, and what is known stays.
+func TestMemory(t *testing.T) {
+	run(t, func(t *testing.T, c *Catalog, f *fake) {
+		full := make([]azure.Properties, maxNames)
+		for i := range full {
+			full[i] = azure.Properties{Name: fmt.Sprint("s", i), Enabled: true}
+		}
+		const n = maxAll/maxNames + 1
+		for i := range n {
+			host := fmt.Sprintf("v%d.vault.azure.net", i)
+			f.set(func() { f.vaults[host] = full })
+			c.Lookup(keyvault.Object{Vault: host, Name: "s1"})
+			wait(time.Second)
+		}
+		want(t, c.Lookup(keyvault.Object{Vault: "v0.vault.azure.net", Name: "s1"}), policy.Exists, "")
+		want(t, c.Lookup(keyvault.Object{Vault: fmt.Sprintf("v%d.vault.azure.net", n-1), Name: "s1"}), policy.Unknown, "more than 250000 objects")
+		if c.size() > maxAll {
+			t.Errorf("%d objects", c.size())
 		}
 	})
 }

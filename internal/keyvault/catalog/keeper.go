@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -34,17 +35,24 @@ type keeper struct {
 }
 
 func (k *keeper) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	k.mu.Lock()
+	quiet := time.Until(k.quiet)
+	k.mu.Unlock()
+	if !sleep(ctx, quiet, nil) {
+		return
+	}
+	for {
 		began := time.Now()
-		err := k.refresh(ctx)
-		pause, next := max(rest, 10*time.Since(began)), k.next()
-		k.failures++
-		if err != nil {
-			pause, next = k.backoff(err), 0
-		} else {
-			k.failures = 0
+		if err := k.refresh(ctx); err != nil {
+			k.failures++
+			if !sleep(ctx, k.backoff(err), nil) || k.idle() {
+				return
+			}
+			continue
 		}
-		if !sleep(ctx, pause, nil) || !sleep(ctx, next-pause, k.kick) || k.idle() {
+		k.failures = 0
+		pause := max(rest, 10*time.Since(began))
+		if !sleep(ctx, pause, nil) || !sleep(ctx, k.next()-pause, k.kick) || k.idle() {
 			return
 		}
 	}
@@ -79,8 +87,11 @@ func (k *keeper) next() time.Duration {
 func (k *keeper) backoff(err error) time.Duration {
 	d := min(firstRetry<<min(k.failures-1, 8), period)
 	var failure *azure.Failure
-	if errors.As(err, &failure) {
+	if errors.As(err, &failure) && failure.RetryAfter() > 0 {
 		d = max(d, min(failure.RetryAfter(), mostRetry))
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.quiet = time.Now().Add(d)
 	}
 	return d + rand.N(d/5)
 }
@@ -149,12 +160,25 @@ func (k *keeper) store(kind keyvault.Type, asked time.Time, all []azure.Properti
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if others := k.size() - len(k.lists[kind].objects); err == nil && others+len(all) > maxAll {
+		err = fmt.Errorf("all vaults together hold more than %d objects", maxAll)
+	}
 	if err != nil {
 		fresh = k.lists[kind]
 		fresh.problem = problem(err)
 		k.log.Warn("listing a vault failed", "vault", k.host, "type", string(kind), "error", policy.OneLine(err.Error()))
 	}
 	k.lists[kind] = fresh
+}
+
+// size is how many objects are known.
+func (c *Catalog) size() (n int) {
+	for _, v := range c.vaults {
+		for _, l := range v.lists {
+			n += len(l.objects)
+		}
+	}
+	return n
 }
 
 // problem is an error in a few words for whoever wants to use the vault; the way out is for the log.

@@ -6,6 +6,8 @@
 //	line = KEY "='" value "'" LF
 //
 // A value may hold any byte but those that [Refusal] lists, line feeds too.
+//
+// Where that is not enough, or the cluster is too old, the agent's exec hands the values over itself: see [EncodeExec] and [Expand].
 package envfile
 
 import (
@@ -39,8 +41,21 @@ var key = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // Encode returns the file's content, or all the reasons, joined, why there can be none: a [*Refusal] for every value that doesn't fit,
 // other errors for keys that are malformed or given twice.
 func Encode(entries []Entry) ([]byte, error) {
+	var out bytes.Buffer
+	err := each(entries, check, func(e Entry) {
+		if e.Value != "" { // an optional one: check refuses others
+			fmt.Fprintf(&out, "%s='%s'\n", e.Key, e.Value)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// each calls add for every entry, or returns all that is wrong with them; check tells why a value does not fit.
+func each(entries []Entry, check func(Entry) string, add func(Entry)) error {
 	var (
-		out   bytes.Buffer
 		errs  []error
 		total int
 		seen  = map[string]bool{}
@@ -55,21 +70,15 @@ func Encode(entries []Entry) ([]byte, error) {
 			continue
 		}
 		seen[e.Key] = true
-		if e.Value == "" && e.Optional {
-			continue
-		}
 		if problem := check(e); problem != "" {
-			errs = append(errs, &Refusal{Secret: e.Secret, EnvName: e.EnvName, Problem: problem})
+			errs = append(errs, &Refusal{Secret: e.Secret, EnvName: e.EnvName, Problem: problem, Exec: checkExec(e) == ""})
 			continue
 		}
 		if total += len(e.EnvName) + len(e.Value) + len("=\x00"); total > maxTotal {
-			errs = append(errs, &Refusal{e.Secret, e.EnvName, "all values together exceed 2 MiB, the most that Linux hands to a process"})
+			errs = append(errs, &Refusal{Secret: e.Secret, EnvName: e.EnvName, Problem: "all values together exceed 2 MiB, the most that Linux hands to a process"})
 			break
 		}
-		fmt.Fprintf(&out, "%s='%s'\n", e.Key, e.Value)
+		add(e)
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return out.Bytes(), nil
+	return errors.Join(errs...)
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package agent
+
+// Harden does nothing: pods run on Linux.
+func Harden() error { return nil }
