@@ -43,7 +43,7 @@ var keyVaultPage = policy.Page{
 		"Without more, a secret is read when the pod starts. By annotation, or for all pods by the policy's keyVault.rotation, and looked for every keyVault.rotationInterval:\n" +
 		"  twelvefold.dev/rotation: files                 a sidecar keeps files current; the application reads them again\n" +
 		"  twelvefold.dev/rotation: restart               all containers restart in place, without preStop and after 2 s: from 1.36 on, and in no Job\n" +
-		"  twelvefold.dev/rotation: rollout               the Deployment, StatefulSet or DaemonSet is rolled out anew\n" +
+		"  twelvefold.dev/rotation: rollout               the Deployment, StatefulSet or DaemonSet is rolled out anew, where the chart's rollout.enabled allows it\n" +
 		"Secrets have names of 1 to 127 letters, digits and hyphens; vaults of 3 to 24. References are refused where nothing can resolve them: in ephemeral containers, on Windows, and in pods that ask for virtual nodes.",
 	Allowed: "References to other stores (vault:…, bao:…, gcp:secretmanager:…, arn:aws:secretsmanager:…, op://…) are left alone, with a warning. Refused, since it would not be what was there before: an AzureKeyVaultSecret with a transformation. Its azureIdentity is not used: the identity of the pod reads Key Vault.",
 	Example: `metadata:
