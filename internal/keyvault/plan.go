@@ -6,12 +6,6 @@ import (
 	"fmt"
 )
 
-// PlanEnv is the environment variable of the fetch container that holds its [Plan] as JSON.
-const PlanEnv = "TWELVEFOLD_PLAN"
-
-// AgentPath is where the agent lies in the containers whose command it starts, by its exec.
-const AgentPath = "/twelvefold/bin/twelvefold-agent"
-
 // Plan tells the fetch container which secrets to get and where to put them.
 // It stands in the pod's spec, so it holds names and never a value.
 type Plan struct {
