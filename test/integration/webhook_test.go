@@ -33,6 +33,7 @@ func TestWebhook(t *testing.T) {
 	})
 	t.Run("a namespace without the label is untouched", untouched)
 	t.Run("a reference becomes a fileKeyRef", mutated)
+	t.Run("references in ConfigMaps with the label are resolved", fromConfigMap)
 	t.Run("a denial shows every finding", denied)
 	t.Run("a workload is warned about", warned)
 	t.Run("ephemeral containers are judged", ephemeral)
