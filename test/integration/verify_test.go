@@ -147,7 +147,7 @@ func verified(t *testing.T, webhook *process, w azureWorld) {
 			if !strings.HasSuffix(r.Host, ".vault.azure.net") {
 				continue
 			}
-			if asked++; r.Method != "GET" || r.Path != "/secrets" {
+			if asked++; r.Method != "GET" || r.Path != "/secrets" && !strings.HasSuffix(r.Path, "/versions") { // versions are for rollouts
 				t.Errorf("it sent %s %s", r.Method, r.Path)
 			}
 		}
