@@ -54,10 +54,9 @@ func (d *delivery) client(log *slog.Logger) (*azure.Client, error) {
 		HTTPSProxy: firstOf(d.Env, "HTTPS_PROXY", "https_proxy"),
 		NoProxy:    firstOf(d.Env, "NO_PROXY", "no_proxy"),
 	}
-	const trusted = "TWELVEFOLD_TRUSTED_CA"
-	http, err := azure.HTTPClient(proxy.ProxyFunc(), []byte(d.Env(trusted)))
+	http, err := azure.HTTPClient(proxy.ProxyFunc(), []byte(d.Env(keyvault.TrustedCAEnv)))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; correct the policy's keyVault.trustedCA", trusted, err)
+		return nil, fmt.Errorf("%s: %w; correct the policy's keyVault.trustedCA", keyvault.TrustedCAEnv, err)
 	}
 	return azure.New(azure.Config{
 		Identity: azure.IdentityFromEnv(d.Env),

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 
+	"twelvefold.dev/internal/keyvault"
 	"twelvefold.dev/internal/keyvault/azure"
 	"twelvefold.dev/internal/keyvault/envfile"
 )
@@ -18,7 +19,7 @@ const (
 	ExitUnreachable   = 14 // no answer from Azure, or throttled, until the deadline
 	ExitUndeliverable = 15 // the env file cannot carry a value
 
-	ExitRestart = 77 // sync: all containers are to be restarted; the webhook's restartPolicyRules name it
+	ExitRestart = keyvault.ExitRestart // sync: all containers are to be restarted; the webhook's restartPolicyRules name it
 
 	ExitCannotRun = 126 // exec: the command is no program, or may not be run; as in shells
 	ExitNotFound  = 127 // exec: there is no such command

@@ -30,7 +30,7 @@ func (f *fetch) run(ctx context.Context) error {
 	for _, line := range lines {
 		f.log.Error("failed", "problem", line)
 	}
-	if f.Env(rotationEnv) == rotateByRestart && f.isInPlace(plan) {
+	if f.Env(keyvault.RotationEnv) == keyvault.RotateByRestart && f.isInPlace(plan) {
 		f.log.Warn("keeping what an earlier run delivered")
 		return nil
 	}

@@ -78,7 +78,7 @@ func (s *syncing) toWatch() []keyvault.Reference {
 		if r.Version != "" {
 			continue
 		}
-		if s.how == rotateFiles && i < len(s.todo.Env) {
+		if s.how == keyvault.RotateFiles && i < len(s.todo.Env) {
 			fixed++ // the environment of a process can't be changed
 			continue
 		}

@@ -26,10 +26,10 @@ func (s *syncing) poll(ctx context.Context) (restart bool, retryAfter time.Durat
 	defer cancel()
 	p := &poll{syncing: s}
 	changed := p.changed(polling)
-	if len(changed) > 0 && s.how == rotateFiles {
+	if len(changed) > 0 && s.how == keyvault.RotateFiles {
 		p.refresh(polling, changed)
 	}
-	if len(changed) > 0 && s.how == rotateByRestart {
+	if len(changed) > 0 && s.how == keyvault.RotateByRestart {
 		restart = p.restart(ctx)
 	}
 	if ctx.Err() != nil { // SIGTERM: what failed by that is no problem
@@ -77,7 +77,7 @@ func (p *poll) changed(ctx context.Context) []keyvault.Reference {
 		if newest[i] == "" || newest[i] == p.known[o] {
 			continue
 		}
-		if p.unknown[o] && p.how == rotateByRestart { // taken for delivered: a needless restart is worse
+		if p.unknown[o] && p.how == keyvault.RotateByRestart { // taken for delivered: a needless restart is worse
 			delete(p.unknown, o)
 			p.known[o] = newest[i]
 			continue

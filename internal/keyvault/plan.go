@@ -6,9 +6,6 @@ import (
 	"fmt"
 )
 
-// PlanEnv is the environment variable of the fetch container that holds its [Plan] as JSON.
-const PlanEnv = "TWELVEFOLD_PLAN"
-
 // Plan tells the fetch container which secrets to get and where to put them.
 // It stands in the pod's spec, so it holds names and never a value.
 type Plan struct {

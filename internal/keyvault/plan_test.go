@@ -46,6 +46,7 @@ func TestPlanValidate(t *testing.T) {
 		"version":             {env(func(e *keyvault.EnvItem) { e.Version = "latest" }), `version "latest"`},
 		"file climbs":         {file(func(f *keyvault.FileItem) { f.Path = "../env" }), "files[0]: path"},
 		"file climbs inside":  {file(func(f *keyvault.FileItem) { f.Path = "a/../../env" }), "files[0]: path"},
+		"file of the swap":    {file(func(f *keyvault.FileItem) { f.Path = "..data/tls.pem" }), "files[0]: path"},
 		"absolute file":       {file(func(f *keyvault.FileItem) { f.Path = "/etc/passwd" }), "files[0]: path"},
 		"file is a directory": {file(func(f *keyvault.FileItem) { f.Path = "." }), "files[0]: path"},
 		"file without name":   {file(func(f *keyvault.FileItem) { f.Path = "" }), "files[0]: path"},

@@ -74,9 +74,10 @@ func (r Reference) validate(place string, bad func(place, format string, args ..
 	}
 }
 
-// localPath reports whether a path stays below the directory that it is joined to, and is written the shortest way.
+// localPath reports whether a path stays below the directory that it is joined to, and is written the shortest way. Names
+// that begin with .. belong to what swaps the files, such as ..data.
 func localPath(p string) bool {
-	return p != "." && !strings.ContainsRune(p, 0) && !path.IsAbs(p) && path.Clean(p) == p && p != ".." && !strings.HasPrefix(p, "../")
+	return p != "." && !strings.ContainsRune(p, 0) && !path.IsAbs(p) && path.Clean(p) == p && !strings.HasPrefix(p, "..")
 }
 
 // renderingProblem tells what is wrong with how a reference's object is to be written, or returns "".

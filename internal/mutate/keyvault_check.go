@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/keyvault/envfile"
 	"twelvefold.dev/internal/podpatch"
 )
 
@@ -86,7 +87,7 @@ func (k *keyVault) resolvesTo(c *podpatch.Container, i int, secret keyvault.Refe
 	if e.ValueFrom != nil {
 		return planned && e.ValueFrom.FileKeyRef != nil && e.ValueFrom.FileKeyRef.VolumeName == envVolume && e.ValueFrom.FileKeyRef.Key == key
 	}
-	if planned && k.plan.Exec && e.Value == keyvault.Placeholder(key) {
+	if planned && k.plan.Exec && e.Value == envfile.Placeholder(key) {
 		return true
 	}
 	value, _ := k.parse(c, e.Value)

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/keyvault/envfile"
 	"twelvefold.dev/internal/podpatch"
 )
 
@@ -41,7 +42,7 @@ func (k *keyVault) resolve(c *podpatch.Container) {
 			}
 			key, _ := k.keyOf(*p.Secret)
 			if k.exec {
-				text.WriteString(keyvault.Placeholder(key))
+				text.WriteString(envfile.Placeholder(key))
 				continue
 			}
 			add(k.variable(helperPrefix+key, *p.Secret))
@@ -64,7 +65,7 @@ const helperPrefix = "TWELVEFOLD_"
 func (k *keyVault) variable(name string, secret keyvault.Reference) corev1.EnvVar {
 	if k.exec {
 		key, _ := k.keyOf(secret)
-		return corev1.EnvVar{Name: name, Value: keyvault.Placeholder(key)}
+		return corev1.EnvVar{Name: name, Value: envfile.Placeholder(key)}
 	}
 	return corev1.EnvVar{Name: name, ValueFrom: k.source(secret)}
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/keyvault/envfile"
 	"twelvefold.dev/internal/podpatch"
 )
 
@@ -58,7 +59,7 @@ func (k *keyVault) holders(c *podpatch.Container) map[string]bool {
 	}
 	for i, e := range c.Get().Env {
 		value := slices.ContainsFunc(k.values, func(v envValue) bool { return v.container == c && v.index == i })
-		if value || keyvault.HasPlaceholder(e.Value) || slices.ContainsFunc(expansions(e.Value), func(name string) bool { return holders[name] }) {
+		if value || envfile.HasPlaceholder(e.Value) || slices.ContainsFunc(expansions(e.Value), func(name string) bool { return holders[name] }) {
 			holders[e.Name] = true
 		}
 	}

@@ -75,8 +75,8 @@ func (k *keyVault) agentVariables() []corev1.EnvVar {
 	for _, e := range []corev1.EnvVar{
 		{Name: "AZURE_AUTHORITY_HOST", Value: cmp.Or(k.policy.AuthorityHost, authorities[k.policy.Cloud])},
 		{Name: "HTTPS_PROXY", Value: k.policy.Proxy},
-		{Name: "TWELVEFOLD_TRUSTED_CA", Value: k.policy.TrustedCA},
-		{Name: rotationEnv, Value: k.rotation},
+		{Name: keyvault.TrustedCAEnv, Value: k.policy.TrustedCA},
+		{Name: keyvault.RotationEnv, Value: k.rotation},
 	} {
 		if e.Value != "" {
 			e.Value = strings.ReplaceAll(e.Value, "$", "$$") // else the kubelet might expand it
@@ -100,7 +100,7 @@ func (k *keyVault) update(c *podpatch.Container) {
 			continue
 		}
 		// Beside what we decide anew, only what was not known offline is filled in.
-		have, decided := c.Get().Env[i], slices.Contains([]string{keyvault.PlanEnv, identityEnv, rotationEnv}, want.Name)
+		have, decided := c.Get().Env[i], slices.Contains([]string{keyvault.PlanEnv, keyvault.IdentityEnv, keyvault.RotationEnv}, want.Name)
 		if have.ValueFrom == nil && have.Value != want.Value && (decided || have.Value == "") {
 			c.SetEnvValue(i, want.Value)
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/keyvault"
 )
 
 const (
@@ -19,8 +21,6 @@ const (
 
 	clientAnnotation = "azure.workload.identity/client-id"
 	tenantAnnotation = "azure.workload.identity/tenant-id"
-
-	identityEnv = "TWELVEFOLD_IDENTITY"
 )
 
 // The kinds of identities beside workload identity, which is the default.
@@ -75,17 +75,17 @@ func (k *keyVault) identityVariables() []corev1.EnvVar {
 	policy := k.policy.Identity
 	switch policy.Kind {
 	case managed:
-		env := []corev1.EnvVar{{Name: identityEnv, Value: managed}}
+		env := []corev1.EnvVar{{Name: keyvault.IdentityEnv, Value: managed}}
 		if policy.ClientID != "" { // else the node's own
 			env = append(env, corev1.EnvVar{Name: "AZURE_CLIENT_ID", Value: policy.ClientID})
 		}
 		return env
 	case servicePrincipal:
-		env := []corev1.EnvVar{{Name: identityEnv, Value: servicePrincipal}}
+		env := []corev1.EnvVar{{Name: keyvault.IdentityEnv, Value: servicePrincipal}}
 		if policy.ClientID != "" { // else the Secret has it
 			env = append(env, corev1.EnvVar{Name: "AZURE_CLIENT_ID", Value: policy.ClientID})
 		}
-		return append(env, corev1.EnvVar{Name: "AZURE_TENANT_ID", Value: policy.TenantID}, corev1.EnvVar{Name: "TWELVEFOLD_CREDENTIAL_DIR", Value: identityDir})
+		return append(env, corev1.EnvVar{Name: "AZURE_TENANT_ID", Value: policy.TenantID}, corev1.EnvVar{Name: keyvault.CredentialDirEnv, Value: identityDir})
 	}
 	client, tenant := k.identity()
 	return []corev1.EnvVar{

@@ -14,20 +14,14 @@ const (
 	syncName    = "twelvefold-sync"
 	stateVolume = "twelvefold-state"
 
-	rotationEnv     = "TWELVEFOLD_ROTATION"
-	intervalEnv     = "TWELVEFOLD_INTERVAL"
-	defaultInterval = "2m"
-
-	// exitRestart is the status by which sync asks for a restart of all containers.
-	exitRestart = 77
 	// restartMinor is the version that has RestartAllContainers (KEP-5532).
 	restartMinor = 36
 )
 
 // The words for what happens when a secret changes.
 const (
-	rotateFiles   = "files"
-	rotateRestart = "restart"
+	rotateFiles   = keyvault.RotateFiles
+	rotateRestart = keyvault.RotateByRestart
 	rollout       = "rollout"
 )
 
@@ -50,7 +44,7 @@ func (k *keyVault) readRotation() {
 func (k *keyVault) settleRotation() {
 	switch k.rotation = k.possible(k.rotation); {
 	case k.sync != nil:
-		k.rotation = valueOf(k.sync, rotationEnv)
+		k.rotation = valueOf(k.sync, keyvault.RotationEnv)
 	case k.rotation == rollout:
 		k.Done("rollout: %s is rolled out anew when a secret changes", k.Facts.Workload)
 		k.rotation = ""
@@ -119,17 +113,17 @@ func (k *keyVault) syncContainer() corev1.Container {
 	if k.rotation == rotateRestart {
 		c.RestartPolicyRules = []corev1.ContainerRestartRule{{
 			Action:    corev1.ContainerRestartRuleActionRestartAllContainers,
-			ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{exitRestart}},
+			ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{keyvault.ExitRestart}},
 		}}
 	}
-	c.Env = append(k.agentVariables(), corev1.EnvVar{Name: intervalEnv, Value: cmp.Or(k.policy.RotationInterval, defaultInterval)})
+	c.Env = append(k.agentVariables(), corev1.EnvVar{Name: keyvault.IntervalEnv, Value: cmp.Or(k.policy.RotationInterval, keyvault.DefaultInterval)})
 	c.VolumeMounts = k.neededMounts()
 	return c
 }
 
 // readSync checks that a container with the name of our sidecar is ours: it must do what fetch does, and nothing else.
 func (k *keyVault) readSync(c *podpatch.Container) {
-	get, rotation := c.Get(), valueOf(c, rotationEnv)
+	get, rotation := c.Get(), valueOf(c, keyvault.RotationEnv)
 	ours := k.fetch != nil && runs(c) && slices.Equal(get.Args, []string{"sync"}) && len(get.Command) == 0 &&
 		(rotation == rotateFiles || rotation == rotateRestart)
 	switch {

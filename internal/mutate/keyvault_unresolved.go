@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/keyvault/envfile"
 	"twelvefold.dev/internal/policy"
 )
 
@@ -42,7 +43,7 @@ func (u *unresolved) findUnwrapped(list string, containers []corev1.Container, e
 		if effective.Ignored(c.Name) || slices.Contains(c.Command, keyvault.AgentPath) {
 			continue
 		}
-		if slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return keyvault.HasPlaceholder(e.Value) }) {
+		if slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return envfile.HasPlaceholder(e.Value) }) {
 			u.findings = append(u.findings, policy.Finding{Rule: "keyvault", Factor: "III", Level: policy.Deny, Container: c.Name,
 				Path:    fmt.Sprintf("spec.%s[name=%q].command", list, c.Name),
 				Message: "its secrets come by exec, but something else was made its command after the last mutation",

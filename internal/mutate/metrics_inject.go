@@ -11,7 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/keyvault/envfile"
 	"twelvefold.dev/internal/policy"
 )
 
@@ -194,7 +194,7 @@ func credential(c *corev1.Container, name string) (*corev1.EnvVarSource, error) 
 		return nil, fmt.Errorf("envFrom may bring %s; write it in env with its valueFrom", name)
 	case found == nil, found.ValueFrom == nil && found.Value == "":
 		return nil, nil
-	case keyvault.HasPlaceholder(found.Value):
+	case envfile.HasPlaceholder(found.Value):
 		return nil, fmt.Errorf("%s comes from Key Vault by exec, which the exporter doesn't see", name)
 	case found.ValueFrom == nil:
 		return nil, fmt.Errorf("%s stands in the pod as text; take it from a secret with valueFrom", name)

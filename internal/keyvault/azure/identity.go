@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+
+	"twelvefold.dev/internal/keyvault"
 )
 
 // IdentityKind is how an identity proves itself.
@@ -34,7 +36,7 @@ type Identity struct {
 
 // IdentityFromEnv reads an identity from the environment that the webhook writes.
 func IdentityFromEnv(env func(name string) string) Identity {
-	kind := IdentityKind(env("TWELVEFOLD_IDENTITY"))
+	kind := IdentityKind(env(keyvault.IdentityEnv))
 	if kind == "workload" {
 		kind = Workload
 	}
@@ -45,7 +47,7 @@ func IdentityFromEnv(env func(name string) string) Identity {
 		AuthorityHost: env("AZURE_AUTHORITY_HOST"),
 		TokenFile:     env("AZURE_FEDERATED_TOKEN_FILE"),
 		TokenProxy:    env("AZURE_KUBERNETES_TOKEN_PROXY") != "",
-		CredentialDir: env("TWELVEFOLD_CREDENTIAL_DIR"),
+		CredentialDir: env(keyvault.CredentialDirEnv),
 		MetadataURL:   env("AZURE_POD_IDENTITY_AUTHORITY_HOST"),
 	}
 }
@@ -86,10 +88,10 @@ func (id Identity) validate() error {
 	case ServicePrincipal:
 		required = []setting{
 			{id.TenantID, "AZURE_TENANT_ID", "set the tenant id in the policy's keyVault.identity"},
-			{id.CredentialDir, "TWELVEFOLD_CREDENTIAL_DIR", "mount a Secret with the keys clientid and clientsecret, and name where"},
+			{id.CredentialDir, keyvault.CredentialDirEnv, "mount a Secret with the keys clientid and clientsecret, and name where"},
 		}
 	default:
-		return &Failure{Kind: Configuration, Subject: "identity", Problem: "TWELVEFOLD_IDENTITY is none of workload, managed, service-principal",
+		return &Failure{Kind: Configuration, Subject: "identity", Problem: keyvault.IdentityEnv + " is none of workload, managed, service-principal",
 			Fix: "correct the policy's keyVault.identity; are webhook and agent of the same version?"}
 	}
 	for _, s := range required {

@@ -33,8 +33,11 @@ func DecodeExec(content []byte) (map[string]string, error) {
 	return values, nil
 }
 
-// Placeholder is what stands in an environment variable for the value of a key.
+// Placeholder is what stands in an environment variable for the value of a key. The kubelet expands nothing in it.
 func Placeholder(key string) string { return "@Twelvefold(" + key + ")" }
+
+// HasPlaceholder says whether a variable's value waits for the agent's exec.
+func HasPlaceholder(value string) bool { return placeholder.MatchString(value) }
 
 var placeholder = regexp.MustCompile(`@Twelvefold\((K[0-9]{1,5})\)`)
 

@@ -23,6 +23,7 @@ import (
 //	  asked: 2026-11-01T11:56:00Z       # default: now
 //	  objects:
 //	  - {name: db-password}
+//	  - {name: tls, type: cert}           # default: a secret
 //	  - {name: old, disabled: true, notBefore: …, expires: …}
 //	  - {name: db-pasword, nearest: db-password}   # does not exist
 type vaults struct {
@@ -31,6 +32,7 @@ type vaults struct {
 		Problem string
 		Asked   time.Time
 		Objects []struct {
+			Type               keyvault.Type
 			Name               string
 			Nearest            string
 			Disabled           bool
@@ -64,7 +66,7 @@ func secrets(t testing.TB, o manifest.Object) func(keyvault.Object) policy.Metad
 				m.Asked = Facts.Now
 			}
 			for _, known := range v.Objects {
-				if !strings.EqualFold(known.Name, o.Name) {
+				if known.Type != o.Type || !strings.EqualFold(known.Name, o.Name) {
 					continue
 				}
 				if m.Nearest = known.Nearest; known.Nearest == "" {
