@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,7 +19,7 @@ import (
 )
 
 // addRollout adds the controller for rotation: rollout, if it is wanted and the webhook has an identity to ask vaults with.
-func addRollout(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhooks *admission.Webhooks, access *azureAccess) error {
+func addRollout(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhooks *admission.Webhooks, access *azureAccess, policyReady func(*http.Request) error) error {
 	if !o.Rollout {
 		return nil
 	}
@@ -36,7 +38,14 @@ func addRollout(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhook
 	controller := &rollout.Controller{Client: direct, Namespaces: knowledge.OptedIn, Policy: webhooks.Policy, Input: webhooks.Input,
 		Versions: vaults{access}, Recorder: mgr.GetEventRecorder("twelvefold"), Log: webhooks.Log,
 		Metrics: rollout.NewMetrics(ctrlmetrics.Registry), Options: rollout.Options{PerMinute: o.RolloutRate}}
-	return mgr.Add(&rollout.Elected{Lock: lock, Run: controller.Run, Log: webhooks.Log})
+	run := func(ctx context.Context) {
+		// Until the policy is read the built-in one is in force, which knows neither the vaults nor the way to them.
+		read := func(context.Context) (bool, error) { return policyReady(nil) == nil, nil }
+		if wait.PollUntilContextCancel(ctx, time.Second, true, read) == nil {
+			controller.Run(ctx)
+		}
+	}
+	return mgr.Add(&rollout.Elected{Lock: lock, Run: run, Log: webhooks.Log})
 }
 
 // vaults asks by the way to Azure that the policy in force names.

@@ -87,7 +87,7 @@ func objects(t *testing.T, sources cluster.Sources) (*cluster.Objects, *requestL
 
 func configMap(namespace, name string, labels map[string]string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
-		Data: map[string]string{"DB_PASSWORD": reference}}
+		Data: map[string]string{"DB": reference}}
 }
 
 var labelled = map[string]string{"twelvefold.dev/keyvault": "true"}
@@ -108,7 +108,7 @@ func TestLabelledConfigMapsAreFound(t *testing.T) {
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatalf("%v in %q", err, data)
 		}
-		if got.Kind != "ConfigMap" || got.Data["DB_PASSWORD"] != reference || got.Metadata.ManagedFields != nil {
+		if got.Kind != "ConfigMap" || got.Data["DB"] != reference || got.Metadata.ManagedFields != nil {
 			t.Errorf("got %s", data)
 		}
 	}
@@ -224,4 +224,20 @@ func TestKindsMayBeInstalledAndRemoved(t *testing.T) {
 func looks(sent *requestLog) func() bool {
 	last := sent.count("/apis/spv.no/v2beta1")
 	return func() bool { return sent.count("/apis/spv.no/v2beta1") > last+1 }
+}
+
+// fromConfigMap is about references in ConfigMaps that were made a moment before their pod.
+func fromConfigMap(t *testing.T) {
+	ns := optedIn(t)
+	create(t, configMap(ns, "settings", labelled), configMap(ns, "private", nil))
+	from := func(name string) *corev1.Pod {
+		p := pod(ns, "app:1")
+		p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}}}
+		create(t, p)
+		return p
+	}
+	checkResolved(t, from("settings"), 0)
+	if p := from("private"); len(p.Spec.Containers[0].Env) > 0 || len(p.Spec.InitContainers) > 0 {
+		t.Errorf("a ConfigMap without the label is resolved: %+v", p.Spec)
+	}
 }

@@ -76,8 +76,8 @@ func vault(t *testing.T) (*emulator.Emulator, *azure.Client) {
 	return e, c
 }
 
-// roller is a configuration with the rights that the chart gives for rollouts, and no others.
-func roller(t *testing.T, ns string) *rest.Config {
+// allowRollouts gives a service account the rights that the chart gives for rollouts, and an empty Lease.
+func allowRollouts(t *testing.T, ns, account string) {
 	t.Helper()
 	name := unique("roller")
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
@@ -88,10 +88,57 @@ func roller(t *testing.T, ns string) *rest.Config {
 	}}
 	create(t, role, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: "roller", Namespace: ns}}})
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: account, Namespace: ns}}},
+		&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: rollout.LeaseName}})
+}
+
+// roller is a configuration with these rights, and no others.
+func roller(t *testing.T, ns string) *rest.Config {
+	t.Helper()
+	allowRollouts(t, ns, "roller")
 	limited := rest.CopyConfig(config)
 	limited.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + ns + ":roller"}
 	return limited
+}
+
+// secretDeployment is at rest, though nobody works on it here, and asks to be rolled out.
+func secretDeployment(t *testing.T, ns string) *appsv1.Deployment {
+	t.Helper()
+	labels := map[string]string{"app.kubernetes.io/name": "app"}
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "api"}, Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{"twelvefold.dev/rotation": "rollout"}},
+			Spec: corev1.PodSpec{ServiceAccountName: "api", Containers: []corev1.Container{{Name: "app", Image: "app:1", Env: []corev1.EnvVar{{Name: "DB", Value: reference}}}}}}}}
+	create(t, d)
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1}
+	if err := admin.Status().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// told is the change that the template of the Deployment tells of.
+func told(t *testing.T, d *appsv1.Deployment) string {
+	t.Helper()
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(d), d); err != nil {
+		t.Fatal(err)
+	}
+	return d.Spec.Template.Annotations[rollout.ChangedAnnotation]
+}
+
+// rolledOut has the webhook's own process see a change of a secret.
+func rolledOut(t *testing.T, w azureWorld) {
+	ns := optedIn(t)
+	d, p := secretDeployment(t, ns), pod(ns, "app:1")
+	create(t, p)
+	until(t, "a second has passed, which is how exact times are", func() bool { return time.Since(p.CreationTimestamp.Time) > 2*time.Second })
+	if text := told(t, d); text != "" {
+		t.Errorf("rolled out before a secret changed: %s", text)
+	}
+	if _, err := w.SetSecret(shopVault, emulator.Secret{Name: "db-password", Value: "w"}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the Deployment is rolled out", func() bool { return told(t, d) != "" })
 }
 
 // A changed secret makes one rollout, by the replica that holds the Lease.
@@ -105,18 +152,9 @@ func TestRollout(t *testing.T) {
 	}
 	secret("first")
 	ns := namespace(t, nil)
-	labels := map[string]string{"app": "api"}
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "api"}, Spec: appsv1.DeploymentSpec{
-		Selector: &metav1.LabelSelector{MatchLabels: labels},
-		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{"twelvefold.dev/rotation": "rollout"}},
-			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app:1", Env: []corev1.EnvVar{{Name: "DB", Value: reference}}}}}}}}
-	p := pod(ns, "app:1")
-	p.Labels, p.Annotations, p.Spec.ServiceAccountName = labels, map[string]string{statusAnnotation: "{}"}, ""
-	create(t, d, p, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: rollout.LeaseName}})
-	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1} // nobody else says so here
-	if err := admin.Status().Update(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
+	d, p := secretDeployment(t, ns), pod(ns, "app:1")
+	p.Annotations, p.Spec.ServiceAccountName = map[string]string{statusAnnotation: "{}"}, ""
+	create(t, p)
 
 	runRollouts(t, ns, versions)
 	polls := func() (n int) {
@@ -134,19 +172,13 @@ func TestRollout(t *testing.T) {
 		begin := polls()
 		until(t, "Key Vault was asked twice more", func() bool { return polls() >= begin+2 })
 	}
-	told := func() string {
-		if err := admin.Get(t.Context(), client.ObjectKeyFromObject(d), d); err != nil {
-			t.Fatal(err)
-		}
-		return d.Spec.Template.Annotations[rollout.ChangedAnnotation]
-	}
 	pollsMore()
-	if text := told(); text != "" {
+	if text := told(t, d); text != "" {
 		t.Fatalf("rolled out, though nothing has changed since the pod was made: %s", text)
 	}
 	until(t, "a second has passed, which is how exact times are", func() bool { return time.Since(p.CreationTimestamp.Time) > 2*time.Second })
 	secret("second")
-	until(t, "the Deployment is rolled out", func() bool { return told() != "" })
+	until(t, "the Deployment is rolled out", func() bool { return told(t, d) != "" })
 	rolled := d.Generation
 	until(t, "an Event tells of it", func() bool {
 		var list eventsv1.EventList
@@ -164,7 +196,7 @@ func TestRollout(t *testing.T) {
 	if err := admin.Status().Update(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if pollsMore(); told() == "" || d.Generation != rolled {
+	if pollsMore(); told(t, d) == "" || d.Generation != rolled {
 		t.Errorf("generation %d, and %d after the rollout", d.Generation, rolled)
 	}
 }
@@ -219,7 +251,6 @@ func runRollouts(t *testing.T, ns string, versions rollout.Versions) {
 // Another replica takes over from one that stops, and not before.
 func TestOneReplicaAtATime(t *testing.T) {
 	ns := namespace(t, nil)
-	create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: rollout.LeaseName}})
 	limited := roller(t, ns)
 	var running atomic.Int32
 	stand := func() (stop func(), leads chan struct{}) {

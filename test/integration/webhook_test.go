@@ -25,14 +25,18 @@ func TestWebhook(t *testing.T) {
 	port := freePort(t)
 	chart(t, port)
 	azure := startAzure(t)
-	webhook := start(t, binary, port, azure.flags()...)
+	allowRollouts(t, release, "twelvefold-webhook")
+	azure.policy(t, "off", false) // from the start, for rollouts to begin by its interval
+	webhook := start(t, binary, port, append(azure.flags(), "--rollout")...)
 
 	shop := optedIn(t)
 	until(t, "the API server trusts the webhook", func() bool {
 		return admin.Create(t.Context(), pod(shop, "app:1"), client.DryRunAll) == nil
 	})
+	t.Run("a changed secret is rolled out", func(t *testing.T) { rolledOut(t, azure) })
 	t.Run("a namespace without the label is untouched", untouched)
 	t.Run("a reference becomes a fileKeyRef", mutated)
+	t.Run("references in ConfigMaps with the label are resolved", fromConfigMap)
 	t.Run("a denial shows every finding", denied)
 	t.Run("a workload is warned about", warned)
 	t.Run("ephemeral containers are judged", ephemeral)
