@@ -160,12 +160,16 @@ func (o *Objects) setUnknown(key objectKey) {
 	o.unknown[key] = time.Now()
 }
 
-// Ready fails until it is known which kinds there are.
+// Ready fails until it is known which kinds there are, and which ConfigMaps have the label: a reference in one that is
+// not known would reach the application as text. Kinds that others install are not waited for, since they may be broken.
 func (o *Objects) Ready(*http.Request) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.known {
 		return errors.New("it is not known yet which kinds the API server has")
+	}
+	if informer := o.caches[configMap]; informer != nil && !informer.HasSynced() {
+		return errors.New("the ConfigMaps with the label " + policy.KeyVaultLabel + " have not been read yet")
 	}
 	return nil
 }
