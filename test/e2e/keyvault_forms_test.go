@@ -88,7 +88,13 @@ func (p place) put(path string, what any) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if answer, err := p.emulator(context.WithoutCancel(p.t.Context()), http.MethodPut, path, body); err != nil {
+	p.tell(http.MethodPut, path, body)
+}
+
+// tell calls the emulator's test interface, also at the end of the test.
+func (p place) tell(method, path string, body []byte) {
+	p.t.Helper()
+	if answer, err := p.emulator(context.WithoutCancel(p.t.Context()), method, path, body); err != nil {
 		p.t.Fatalf("%s: %v: %s", path, err, answer)
 	}
 }
