@@ -17,6 +17,9 @@ func (k *keyVault) parseAkv2k8s(name, query string) (value keyvault.Value, fix s
 		return keyvault.WholeValue(ref, err), fmt.Sprintf("correct the query, or what the policy has under keyVault.akv2k8s[%q]", name)
 	}
 	object := k.object("AzureKeyVaultSecret", name)
+	if object == nil && k.Facts.Offline { // it may be in the cluster
+		return keyvault.Value{Stray: []error{fmt.Errorf("nobody knows %q here, so the reference is left as it is; give the manifest of its AzureKeyVaultSecret together with the pod's", name)}}, ""
+	}
 	if object == nil {
 		return keyvault.WholeValue(keyvault.Reference{}, fmt.Errorf("nobody knows %q: it is not in the policy's keyVault.akv2k8s, and namespace %s has no such AzureKeyVaultSecret", name, k.Facts.Namespace)),
 			fmt.Sprintf("add %s: https://<vault>.vault.azure.net/secrets/<name> to keyVault.akv2k8s of the policy, create the AzureKeyVaultSecret, or %s", name, referenceFix)

@@ -57,6 +57,14 @@ func TestConfigMapChangesBetweenPasses(t *testing.T) {
 	}
 }
 
+// An AzureKeyVaultSecret that the cluster lacks is refused there. Offline it may be in the cluster: the fixtures show the
+// warning.
+func TestUnknownKeyVaultSecret(t *testing.T) {
+	edit, findings := keyVault(t, podWith(nil, corev1.EnvVar{Name: "A", Value: "database@azurekeyvault"}), "{}", inCluster())
+	wantDenied(t, edit, findings, `nobody knows "database"`)
+	wantDenied(t, edit, findings, "add database: https://<vault>.vault.azure.net/secrets/<name> to keyVault.akv2k8s of the policy, create the AzureKeyVaultSecret")
+}
+
 func TestUnknownConfigMaps(t *testing.T) {
 	for name, object := range map[string][]byte{"nobody knows it": nil, "broken": []byte(`{"data": 1}`), "empty": []byte(`{}`), "not JSON": []byte("x")} {
 		facts := inCluster()
