@@ -32,12 +32,7 @@ func logSignals(s *Subject, kind logs.Kind, report func(c Container, signal logs
 // applyLogMode lets the policy's mode for logs, or for the signal, bound what the violation does. It is false where the
 // signal is off.
 func (s *Subject) applyLogMode(signal logs.Signal, v *Violation) bool {
-	settings := s.Policy.Spec().Logs
-	mode := settings.Mode
-	if m, set := settings.Signals[signal.Name]; set {
-		mode = m
-	}
-	switch mode {
+	switch s.Policy.LogMode(signal.Name) {
 	case "off":
 		return false
 	case "audit":
