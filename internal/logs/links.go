@@ -113,7 +113,13 @@ func ImageLinks(c *corev1.Container, dir string) map[string]string {
 	return nil // a directory above: more lies in it
 }
 
-// OnlyLogs says whether nothing but logs lies in the directory of such a server, so that it need not be writable.
+// OnlyLogs says whether nothing but one program's logs lies in a directory, as far as its name tells.
 func OnlyLogs(dir string) bool {
-	return isLogDirectory(dir) && dir != "/usr/local/apache2/logs" && dir != "/var/log/httpd" // httpd's process id
+	switch dir {
+	case "/var/log": // of all programs
+		return false
+	case "/usr/local/apache2/logs", "/var/log/httpd": // the process id, too
+		return false
+	}
+	return isLogDirectory(dir)
 }

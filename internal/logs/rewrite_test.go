@@ -38,6 +38,8 @@ func TestRewrittenFlags(t *testing.T) {
 		{"mongo", "--logpath=/m.log --auth", "--auth"},
 		{"mongo", "--logpath=/m.log", "--logpath=/m.log"}, // no args would be the image's
 		{"mongo", "mongod --fork --logpath /m.log", "mongod --fork --logpath /m.log"},
+		{"mongo", "docker-entrypoint.sh mongod --logpath /m.log --auth", "docker-entrypoint.sh mongod --auth"},
+		{"mongo", "docker-entrypoint.sh --logpath /m.log --auth", "docker-entrypoint.sh --auth"},
 		{"shop", "app --logpath /m.log", "app --logpath /m.log"},
 		{"shop", "uwsgi --http :80 --logto /u.log --master", "uwsgi --http :80 --master"},
 		{"shop", "uwsgi --logto2=/u.log --master", "uwsgi --master"},

@@ -74,12 +74,17 @@ func (f flag) seen(file string) string {
 // readers take the name of a log file to read it.
 var readers = []string{"goaccess", "grok_exporter", "lnav", "logrotate"}
 
-// programOf is what a command runs, and the words for it. Where only args are given, the image has the program.
+// programOf is what a command runs, and the words for it. Where only args are given, or behind the entrypoint script of
+// an image, the image has the program.
 func programOf(command shell.Command, image string) (program string, args []string) {
-	if len(command.Words) > 0 && strings.HasPrefix(command.Words[0], "-") {
-		return image, command.Words
+	words := command.Words
+	if strings.HasSuffix(command.Name(), "entrypoint.sh") {
+		words = command.Args()
 	}
-	return command.Name(), command.Args()
+	if len(words) == 0 || strings.HasPrefix(words[0], "-") {
+		return image, words
+	}
+	return path.Base(words[0]), words[1:]
 }
 
 func flagSignals(command shell.Command, program string) []Signal {

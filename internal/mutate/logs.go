@@ -20,6 +20,7 @@ const (
 	logRepairAnnotation = "twelvefold.dev/log-repair"
 	maxLogFiles         = 32
 	tailStateVolume     = "twelvefold-logs-state"
+	tailMetricsPort     = 9593 // of the sidecar's own /metrics
 )
 
 func init() {
@@ -43,6 +44,8 @@ type logRepair struct {
 	problem string // the last that complain was told
 	quiet   bool   // complain notes problems only: nobody named the file
 	from    string // the annotation that names the file
+
+	collector string // whose annotations are being written
 }
 
 func (s *logRepair) run() {
@@ -208,11 +211,19 @@ func (s *logRepair) streamFile(c *podpatch.Container, file, reason string) bool 
 		}
 		at = path.Join(at, path.Base(file))
 		if !slices.ContainsFunc(s.plan.Files, func(f logs.File) bool { return f.Mount == at }) { // else two containers share the file
-			s.plan.Files = append(s.plan.Files, logs.File{Container: c.Name(), Path: file, Mount: at})
+			s.plan.Files = append(s.plan.Files, logs.File{Container: c.Name(), Path: file, Mount: at, MaxDisk: s.maxDisk(c, path.Dir(file))})
 		}
 	}
 	s.Done("%s: %s is streamed by %s%s", c.Name(), file, logs.TailContainer, reason)
 	return true
+}
+
+// maxDisk bounds what a log takes in a volume of ours; what is in the user's is the user's.
+func (s *logRepair) maxDisk(c *podpatch.Container, dir string) int64 {
+	if m := covering(c, dir); m != nil && strings.HasPrefix(m.Name, logVolumePrefix) {
+		return 128 << 20
+	}
+	return 0
 }
 
 // writer is the container that writes a file: the one named, or the only main one.
@@ -271,6 +282,10 @@ func (s *logRepair) writeTail() {
 	}
 	tail := agentContainer(s.Context, logs.TailContainer, "tail", "--state-dir=/state")
 	tail.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+	if s.free(tailMetricsPort) {
+		s.plan.MetricsPort = tailMetricsPort
+		tail.Ports = []corev1.ContainerPort{{Name: "tail-counters", ContainerPort: tailMetricsPort, Protocol: corev1.ProtocolTCP}}
+	}
 	tail.Env = []corev1.EnvVar{{Name: logs.PlanEnv, Value: inEnv(s.plan)}}
 	tail.VolumeMounts = append([]corev1.VolumeMount{{Name: tailStateVolume, MountPath: "/state"}}, s.mounts...)
 	if !s.hasVolume(tailStateVolume) {
@@ -278,6 +293,13 @@ func (s *logRepair) writeTail() {
 		s.Edit.AddVolume(corev1.Volume{Name: tailStateVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}}})
 	}
 	s.insert(tail)
+}
+
+// free says whether the sidecar may listen on a port, as far as the spec tells.
+func (s *logRepair) free(port int32) bool {
+	return !s.Edit.Pod().Spec.HostNetwork && !slices.ContainsFunc(s.Edit.AllContainers(), func(c *podpatch.Container) bool {
+		return slices.ContainsFunc(c.Get().Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port })
+	})
 }
 
 // insert puts a container before all others but the one that fetches secrets: no line is missed.

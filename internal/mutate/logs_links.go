@@ -2,11 +2,8 @@ package mutate
 
 import (
 	"fmt"
-	"iter"
-	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -15,8 +12,6 @@ import (
 )
 
 const linksDir = "/links"
-
-func keys(m map[string]string) iter.Seq[string] { return maps.Keys(m) }
 
 // linkFile puts a link into the place of a container's log file, in an empty volume over its directory, and says whether
 // it is there. Where only logs lie in the directory the container can't write to it: a rotation by rename then fails
@@ -53,15 +48,13 @@ func (s *logRepair) unlinkable(c *podpatch.Container, file string) string {
 	switch {
 	case logs.IsGlob(path.Base(file)):
 		return "its name is not known"
-	case s.Edit.Pod().Spec.ShareProcessNamespace != nil && *s.Edit.Pod().Spec.ShareProcessNamespace && c.Init():
-		return "the pod shares its process namespace"
 	case m == nil:
 		return uncoverable(c, dir)
 	case path.Clean(m.MountPath) != dir:
 		return fmt.Sprintf("the volume is mounted at %q, not at its directory", m.MountPath)
 	case m.SubPathExpr != "":
 		return "the mount's subPathExpr depends on the container's environment"
-	case m.ReadOnly && !strings.HasPrefix(m.Name, logVolumePrefix):
+	case m.ReadOnly && !s.holdsLinks(m):
 		return "its directory is mounted read-only"
 	}
 	switch v := s.volume(m.Name); {
@@ -86,6 +79,15 @@ func (s *logRepair) setReadOnly(c *podpatch.Container, at string) {
 			c.SetVolumeMountReadOnly(i)
 		}
 	}
+}
+
+// holdsLinks says whether the init container has the mount's volume: then it is read-only by our own doing.
+func (s *logRepair) holdsLinks(m *corev1.VolumeMount) bool {
+	mounts := s.linkMounts
+	if s.link != nil {
+		mounts = append(slices.Clone(s.link.Get().VolumeMounts), mounts...)
+	}
+	return slices.ContainsFunc(mounts, func(have corev1.VolumeMount) bool { return have.Name == m.Name && have.SubPath == m.SubPath })
 }
 
 // linkMount is where the init container sees what a container has mounted.

@@ -17,14 +17,14 @@ const continuation = `^[[:space:]]+|^Caused by:`
 // route writes the annotations by which the collectors that the policy names tell logs apart. Azure Monitor (azure,
 // container-insights) takes stdout as it is. A pod's own annotations always win.
 func (s *logRepair) route() {
-	for _, collector := range s.Policy.Spec().Logs.Collectors {
-		switch collector {
+	for _, s.collector = range s.Policy.Spec().Logs.Collectors {
+		switch s.collector {
 		case "datadog":
 			s.routeDatadog()
 		case "elastic":
 			s.routeElastic()
 		case "fluentbit":
-			if s.enveloped() {
+			if s.plan.Envelope() {
 				s.annotate("fluentbit.io/parser-"+logs.TailContainer, "json")
 			}
 		}
@@ -35,16 +35,8 @@ func (s *logRepair) route() {
 func (s *logRepair) annotate(key, value string) {
 	if _, own := s.Annotation(key); !own {
 		s.Edit.SetAnnotation(key, value)
-		s.Done("%s is set", key)
+		s.Done("annotations for %s are set", s.collector)
 	}
-}
-
-// enveloped says whether the sidecar's lines are JSON objects: it streams several files.
-func (s *logRepair) enveloped() bool { return len(s.plan.Files) > 1 || s.envelopes() }
-
-// envelopes says whether the one file is a glob, which may be several.
-func (s *logRepair) envelopes() bool {
-	return len(s.plan.Files) == 1 && logs.IsGlob(s.plan.Files[0].Path)
 }
 
 // routeDatadog names the service and the source, which decides how lines are parsed, of each main container and of the
@@ -98,7 +90,7 @@ func (s *logRepair) routeElastic() {
 	hint := func(key, value string) { s.annotate("co.elastic.logs."+logs.TailContainer+"/"+key, value) }
 	switch {
 	case len(s.plan.Files) == 0:
-	case s.enveloped():
+	case s.plan.Envelope():
 		hint("json.message_key", "log")
 		hint("json.add_error_key", "true")
 	default:

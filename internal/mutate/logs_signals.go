@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ func (s *logRepair) rewriteSignal(c *podpatch.Container, signal logs.Signal) str
 	}
 	changed := logs.Rewritten(c.Get(), signal, s.want == "rewrite")
 	if changed == nil {
-		return "no change of the option or script is certain to work"
+		return "no change is certain to work"
 	}
 	have := c.Get()
 	for i, e := range changed.Env {
@@ -151,12 +152,16 @@ func (s *logRepair) shared(c *podpatch.Container, volume string) bool {
 func (s *logRepair) linkSignal(c *podpatch.Container, signal logs.Signal) string {
 	links := logs.ImageLinks(c.Get(), signal.Path)
 	if signal.Name != "hidden-links" || len(links) == 0 {
-		return "the names of the files, or when the program opens them, are not known"
+		return "it is not known which files the program opens, and as which user"
 	}
-	for _, name := range slices.Sorted(keys(links)) {
-		if !s.linkFile(c, path.Join(signal.Path, name), links[name]) {
-			return s.problem
+	names := slices.Sorted(maps.Keys(links))
+	for _, name := range names {
+		if why := s.unlinkable(c, path.Join(signal.Path, name)); why != "" {
+			return why
 		}
+	}
+	for _, name := range names {
+		s.linkFile(c, path.Join(signal.Path, name), links[name])
 	}
 	return ""
 }
@@ -178,6 +183,8 @@ func (s *logRepair) streamSignal(c *podpatch.Container, signal logs.Signal) stri
 		return "it is an init container"
 	case file == "":
 		return "the spec does not tell the file"
+	case covering(c, path.Dir(file)) == nil && !logs.OnlyLogs(path.Dir(file)):
+		return fmt.Sprintf("%q may hold more than logs, which an empty volume would hide", path.Dir(file))
 	case len(s.plan.Files) >= maxLogFiles:
 		return fmt.Sprintf("at most %d files are streamed", maxLogFiles)
 	case !s.valid(file) || !s.streamFile(c, file, ": "+signal.Name):

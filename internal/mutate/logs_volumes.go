@@ -73,7 +73,8 @@ func (s *logRepair) mount(m corev1.VolumeMount) string {
 		n++
 	}
 	at := fmt.Sprintf("%s/%d", tailLogsDir, n)
-	s.mounts = append(s.mounts, corev1.VolumeMount{Name: m.Name, SubPath: m.SubPath, MountPath: at, ReadOnly: true})
+	s.mounts = append(s.mounts, corev1.VolumeMount{Name: m.Name, SubPath: m.SubPath, MountPath: at,
+		ReadOnly: !strings.HasPrefix(m.Name, logVolumePrefix)}) // in ours it deletes rotated files
 	return at
 }
 
@@ -104,6 +105,8 @@ func (s *logRepair) unstreamable(m *corev1.VolumeMount) string {
 	switch {
 	case m.SubPathExpr != "":
 		return "its subPathExpr depends on the container's environment"
+	case m.ReadOnly && strings.HasPrefix(m.Name, logVolumePrefix):
+		return "its files are links to stdout"
 	case v == nil:
 		return "the pod has no such volume"
 	case v.Secret != nil, v.ConfigMap != nil, v.Projected != nil, v.DownwardAPI != nil, v.Image != nil,

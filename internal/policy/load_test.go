@@ -103,7 +103,7 @@ func TestParseRefuses(t *testing.T) {
 		"custom rule without factor":       {document("  customRules:\n  - {id: a, expression: x, message: m}\n"), "line 5: spec.customRules[0]: factor is missing"},
 		"custom rule of a built-in's name": {document("  customRules:\n  - {id: denies, factor: I, expression: x, message: m}\n"), `line 5: spec.customRules[0]: the id "denies" is given twice`},
 		"unknown log mode":                 {document("  logs: {mode: strict}\n"), `line 4: spec.logs.mode: unknown value "strict"; one of off, audit`},
-		"unknown signal":                   {document("  logs: {signals: {redis-log: deny}}\n"), `line 4: spec.logs.signals: unknown signal "redis-log"; one of catalina-out, `},
+		"unknown signal":                   {document("  logs: {signals: {redis-log: deny}}\n"), `line 4: spec.logs.signals: unknown signal "redis-log"; one of buffered-stdout, catalina-out, `},
 		"unknown collector":                {document("  logs: {collectors: [splunk]}\n"), `line 4: spec.logs.collectors: unknown value "splunk"; one of azure, container-insights, datadog`},
 		"unknown log mode of a namespace":  {document("  namespaces:\n  - match: {names: [a]}\n    logs: {mode: strict}\n"), `line 6: spec.namespaces[0].logs.mode: unknown value "strict"; one of off`},
 		"unknown signal of a namespace":    {document("  namespaces:\n  - match: {names: [a]}\n    logs: {signals: {x: deny}}\n"), `line 6: spec.namespaces[0].logs.signals: unknown signal "x"`},
