@@ -54,8 +54,11 @@ func (s *logRepair) run() {
 		return
 	}
 	files, links := len(s.plan.Files), len(s.links.Links)
-	s.repairNamed(named)
+	undecided := s.repairNamed(named)
 	s.repairSignals(named)
+	for _, n := range undecided { // the spec may have told who writes the file
+		s.repairFile(n)
+	}
 	if len(s.plan.Files) > files {
 		s.writeTail()
 	}
@@ -108,33 +111,43 @@ func (s *logRepair) readWish(named bool) bool {
 }
 
 // repairNamed streams the files that annotations name, or makes links of them where the pod asks for that.
-func (s *logRepair) repairNamed(named []namedFile) {
+// It returns those that don't tell who writes them.
+func (s *logRepair) repairNamed(named []namedFile) (undecided []namedFile) {
 	if len(named) == 0 {
-		return
+		return nil
 	}
 	skip := func(format string, args ...any) { s.Skip("the log files are not streamed: "+format, args...) }
 	switch why := s.noSidecar(); {
 	case s.Policy.LogMode("") == "off":
 		skip("the policy says logs.mode: off")
-		return
+		return nil
 	case s.want == "rewrite":
 		skip("%s: rewrite changes options and scripts, and no file by its name", logRepairAnnotation)
-		return
+		return nil
 	case s.want != "link" && why != "":
 		skip("%s", why)
-		return
+		return nil
 	case len(named) > maxLogFiles:
 		s.from = named[0].annotation
 		s.complain("", fmt.Sprintf("%d files are named; at most %d are streamed, so none is", len(named), maxLogFiles), "name a glob instead of single files: /var/log/app/*.log")
-		return
+		return nil
 	}
 	for _, n := range named {
-		s.from = n.annotation
-		if c, file := s.read(n.item); c != nil && s.want == "link" {
-			s.linkFile(c, file, logs.Stdout)
-		} else if c != nil {
-			s.streamFile(c, file, "")
+		if strings.HasPrefix(n.item, "/") && s.onlyWriter(n.item) == nil {
+			undecided = append(undecided, n)
+		} else {
+			s.repairFile(n)
 		}
+	}
+	return undecided
+}
+
+func (s *logRepair) repairFile(n namedFile) {
+	s.from, s.quiet = n.annotation, false
+	if c, file := s.read(n.item); c != nil && s.want == "link" {
+		s.linkFile(c, file, logs.Stdout)
+	} else if c != nil {
+		s.streamFile(c, file, "")
 	}
 }
 
@@ -238,17 +251,27 @@ func (s *logRepair) writer(name, file string) *podpatch.Container {
 		s.complain("", fmt.Sprintf("the pod has no container %s of its own", shown(fmt.Sprintf("%q", name))), "name a container of the pod")
 		return nil
 	}
-	for _, c := range team { // another webhook may have added a container since
+	if c := s.onlyWriter(file); c != nil {
+		return c
+	}
+	main := slices.DeleteFunc(team, (*podpatch.Container).Init)
+	s.complain("", fmt.Sprintf("it does not say which of the %d containers writes %q", len(main), file), "name the container: CONTAINER:"+file)
+	return nil
+}
+
+// onlyWriter is the container that writes a file that is named without one: the one whose file is in a plan already, for
+// another webhook may have added a container since, or the only main one.
+func (s *logRepair) onlyWriter(file string) *podpatch.Container {
+	team := s.team()
+	for _, c := range team {
 		if (s.streamed(c.Name(), file) || s.linked(c.Name(), file)) && !s.named(c.Name(), file) {
 			return c
 		}
 	}
-	main := slices.DeleteFunc(team, (*podpatch.Container).Init)
-	if len(main) != 1 {
-		s.complain("", fmt.Sprintf("it does not say which of the %d containers writes %q", len(main), file), "name the container: CONTAINER:"+file)
-		return nil
+	if main := slices.DeleteFunc(team, (*podpatch.Container).Init); len(main) == 1 {
+		return main[0]
 	}
-	return main[0]
+	return nil
 }
 
 // team are the containers that the pod's team answers for.

@@ -67,7 +67,7 @@ func (s *logRepair) repair(c *podpatch.Container, signal logs.Signal) {
 		name string
 		try  func(*podpatch.Container, logs.Signal) string
 	}{{"rewrite", s.rewriteSignal}, {"link", s.linkSignal}, {"stream", s.streamSignal}} {
-		if s.want != "" && s.want != rung.name {
+		if s.want != "" && s.want != rung.name || signal.Kind == logs.Buffer && rung.name != "rewrite" {
 			continue
 		}
 		why := rung.try(c, signal)
@@ -75,6 +75,9 @@ func (s *logRepair) repair(c *podpatch.Container, signal logs.Signal) {
 			return
 		}
 		reasons = append(reasons, rung.name+": "+why)
+	}
+	if len(reasons) == 0 {
+		return
 	}
 	s.Skip("%s: %s is not repaired: %s", c.Name(), signal.Name, strings.Join(reasons, "; "))
 }
