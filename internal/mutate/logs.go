@@ -49,10 +49,13 @@ type logRepair struct {
 }
 
 func (s *logRepair) run() {
-	named := s.namedFiles()
-	if !s.readWish(len(named) > 0) || !s.findOwn() {
-		return
+	if named := s.namedFiles(); s.readWish(len(named) > 0) && s.findOwn() {
+		s.repairAll(named)
 	}
+	s.route()
+}
+
+func (s *logRepair) repairAll(named []namedFile) {
 	files, links := len(s.plan.Files), len(s.links.Links)
 	undecided := s.repairNamed(named)
 	s.repairSignals(named)
@@ -65,7 +68,6 @@ func (s *logRepair) run() {
 	if len(s.links.Links) > links {
 		s.writeLinks()
 	}
-	s.route()
 }
 
 // namedFile is an item of an annotation: [container:]/path.

@@ -172,8 +172,11 @@ func (s *logRepair) linkSignal(c *podpatch.Container, signal logs.Signal) string
 // streamSignal streams the signal's file, or the *.log of its directory. It says why not where it can't.
 func (s *logRepair) streamSignal(c *podpatch.Container, signal logs.Signal) string {
 	file := signal.Path
-	if signal.Kind == logs.Volume {
+	switch {
+	case signal.Kind == logs.Volume:
 		file = path.Join(file, "*.log")
+	case signal.Name == "klog-file" && path.Base(file) == "*":
+		file = path.Join(path.Dir(file), "*.log.INFO.*") // which has the lines of all levels
 	}
 	switch why := s.noSidecar(); {
 	case why != "":
