@@ -57,7 +57,7 @@ func New(plan metricsmerge.Plan, log *slog.Logger, transport http.RoundTripper) 
 			MaxResponseHeaderBytes: 64 << 10,
 		}
 	}
-	m := &Merger{store: &store{limits: defaultLimits}, log: log, slots: make(chan struct{}, maxScrapes)}
+	m := &Merger{store: &store{limits: defaultLimits, shares: int64(len(plan.Targets))}, log: log, slots: make(chan struct{}, maxScrapes)}
 	client := newClient(transport)
 	for _, t := range plan.Targets {
 		m.targets = append(m.targets, &target{Target: t, client: client, store: m.store, log: log, failures: map[reason]uint64{}})

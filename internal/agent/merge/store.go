@@ -15,7 +15,7 @@ type limits struct {
 	held   int64 // bytes of memory, with what finds them
 }
 
-var defaultLimits = limits{target: 16 << 20, all: 64 << 20, plain: 6 << 20, held: 20 << 20}
+var defaultLimits = limits{target: 16 << 20, all: 64 << 20, plain: 6 << 20, held: 16 << 20}
 
 const (
 	maxLine   = 64 << 10
@@ -27,21 +27,11 @@ const (
 // store counts what all expositions hold, and packs blocks for them.
 type store struct {
 	limits limits
+	shares int64 // how many targets share the limits
 	mu     sync.Mutex
 	read   int64
 	held   int64
 	packer *flate.Writer // large, so there is one
-}
-
-func (s *store) take(read, held int64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.read += read
-	s.held += held
-	if s.read > s.limits.all || s.held > s.limits.held {
-		return errTooLarge
-	}
-	return nil
 }
 
 // pack compresses the block if there are plain ones enough.
@@ -90,22 +80,35 @@ type block struct {
 // span is where neighbouring lines of a family are.
 type span struct{ block, from, to int32 }
 
+// take counts bytes that were read, and bytes of memory. Over a limit the exposition fails, if it has had more than its
+// share: a large target doesn't push out small ones. It counts no more from then on.
 func (e *exposition) take(read, held int) error {
-	e.read += int64(read)
-	e.held += int64(held)
-	if e.read > e.store.limits.target {
-		// what was read over the limit has not been counted in the store
-		e.read -= int64(read)
-		e.held -= int64(held)
+	s := e.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.count(int64(read), int64(held))
+	shares := max(s.shares, 1)
+	if e.read > s.limits.target || s.read > s.limits.all && e.read > s.limits.all/shares || s.held > s.limits.held && e.held > s.limits.held/shares {
+		e.count(-e.read, -e.held)
 		return errTooLarge
 	}
-	return e.store.take(int64(read), int64(held))
+	return nil
+}
+
+func (e *exposition) count(read, held int64) {
+	e.read += read
+	e.held += held
+	e.store.read += read
+	e.store.held += held
 }
 
 // release gives back what the exposition holds. Nobody may use it afterwards.
 func (e *exposition) release() {
-	_ = e.store.take(-e.read, -e.held)
-	*e = exposition{store: e.store}
+	s := e.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.count(-e.read, -e.held)
+	*e = exposition{store: s}
 }
 
 func (e *exposition) add(f *family, line []byte) error {

@@ -123,6 +123,10 @@ func (t *target) join(ctx context.Context, out style, deadline time.Time) *fligh
 func (t *target) leave(f *flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	f.leave()
+}
+
+func (f *flight) leave() {
 	if f.users--; f.users == 0 && f.exposition != nil {
 		f.exposition.release()
 	}
@@ -138,11 +142,11 @@ func (t *target) land(f *flight, e *exposition, err error) {
 		f.failed = failureOf(err)
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.flight = nil
 	t.report(f.failed)
-	t.mu.Unlock()
+	f.leave()
 	close(f.done)
-	t.leave(f)
 }
 
 // report counts the failure, and logs where it is another than last time.
