@@ -81,8 +81,8 @@ func (c *cursor) name(colons bool) ([]byte, error) {
 		return nil, err
 	}
 	name := unescape(raw)
-	if len(name) == 0 || !utf8.Valid(name) {
-		return nil, malformed("a name in quotes is empty or not UTF-8")
+	if len(name) == 0 || !utf8.Valid(name) || bytes.IndexByte(name, 0) >= 0 { // Prometheus takes a zero in a name for the end of all
+		return nil, malformed("a name in quotes is empty, not UTF-8, or holds a zero")
 	}
 	return name, nil
 }
@@ -201,9 +201,11 @@ func (c *cursor) braces(name []byte, labels []label) ([]byte, []label, error) {
 		switch c.peek() {
 		case ',':
 			c.at++
-		case '}':
+		case '}', '"':
 		default:
-			return nil, nil, malformed("a label ends neither with a comma nor with a brace")
+			if !isNameByte(c.peek(), false, false) { // else the comma is missing, which Prometheus forgives
+				return nil, nil, malformed("a label ends neither with a comma nor with a brace")
+			}
 		}
 	}
 }
@@ -256,15 +258,16 @@ func isNumber(token []byte, number *float64) bool {
 	return err == nil
 }
 
-// milliseconds reads a timestamp: whole milliseconds in the text format, seconds in OpenMetrics.
+// milliseconds reads a timestamp: whole milliseconds in the text format, seconds in OpenMetrics. One before 1970 makes
+// Prometheus refuse all of a scrape.
 func milliseconds(token []byte, in format) (int64, bool) {
 	if in == text {
 		n, err := strconv.ParseInt(string(token), 10, 64)
-		return n, err == nil
+		return n, err == nil && token[0] != '-' && token[0] != '+'
 	}
 	var seconds float64
 	const most = 1 << 62
-	if !isNumber(token, &seconds) || !(-most < seconds*1000 && seconds*1000 < most) {
+	if !isNumber(token, &seconds) || !(0 <= seconds && seconds*1000 < most) {
 		return 0, false
 	}
 	return int64(math.Round(seconds * 1000)), true

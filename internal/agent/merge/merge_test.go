@@ -286,6 +286,8 @@ func TestBrokenTargets(t *testing.T) {
 		{"value", reply("x " + secret + "\n"), "malformed"},
 		{"duplicate label", reply(`x{a="1",a="` + secret + "\"} 1\n"), "malformed"},
 		{"UTF-8", reply("x{a=\"\xff\"} 1\n"), "malformed"},
+		{"timestamp before 1970", reply("x 1 -1\n"), "malformed"},
+		{"zero in a name", reply("{\"a\x00\"} 1\n"), "malformed"},
 		{"exemplar in the text format", reply("x 1 # {} 1\n"), "malformed"},
 		{"no end", reply("x 1\n", "Content-Type", "application/openmetrics-text; version=1.0.0"), "truncated"},
 		{"after the end", reply("x 1\n# EOF\nx 2\n", "Content-Type", "application/openmetrics-text; version=1.0.0"), "malformed"},

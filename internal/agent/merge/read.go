@@ -314,12 +314,5 @@ func appendTime(line, time []byte, in, out format) []byte {
 	if out == text {
 		return strconv.AppendInt(line, ms, 10)
 	}
-	if ms < 0 {
-		line = append(line, '-')
-	}
-	u := uint64(ms)
-	if ms < 0 {
-		u = -u
-	}
-	return fmt.Appendf(line, "%d.%03d", u/1000, u%1000)
+	return fmt.Appendf(line, "%d.%03d", ms/1000, ms%1000)
 }

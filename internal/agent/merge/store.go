@@ -15,7 +15,7 @@ type limits struct {
 	held   int64 // bytes of memory, with what finds them
 }
 
-var defaultLimits = limits{target: 16 << 20, all: 64 << 20, plain: 6 << 20, held: 16 << 20}
+var defaultLimits = limits{target: 16 << 20, all: 64 << 20, plain: 4 << 20, held: 16 << 20}
 
 const (
 	maxLine   = 64 << 10

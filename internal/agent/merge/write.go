@@ -13,7 +13,6 @@ type union struct {
 	out      style
 	families []*merged
 	byName   map[string]*merged
-	readers  []*unpacker
 }
 
 // merged is a family with the samples of several expositions.
