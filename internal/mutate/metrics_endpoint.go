@@ -16,10 +16,12 @@ import (
 
 // endpoint is a place to scrape.
 type endpoint struct {
-	port int32
-	path string
-	name string // of the container, or of the annotation
-	why  string // (step 4: port metrics)
+	port   int32
+	path   string
+	scheme string // http or https
+	name   string // of the container, or of the annotation
+	source string // the container that serves it; empty where an annotation names a port and nothing tells whose it is
+	why    string // (step 4: port metrics)
 
 	exporter *policy.Exporter    // to be injected
 	app      *podpatch.Container // what the exporter is for
@@ -53,9 +55,23 @@ func parseEndpoints(text string) ([]endpoint, error) {
 		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") {
 			return nil, fmt.Errorf("%s has no plain path of an URL", quoted(item))
 		}
-		all = append(all, endpoint{port: port, path: where, name: metricsAnnotation, why: "step 1: annotation"})
+		all = append(all, endpoint{port: port, path: where, scheme: "http", name: metricsAnnotation, why: "step 1: annotation"})
 	}
 	return all, nil
+}
+
+// containerOf is the name of the container that declares a port, or of the only one; else empty.
+func (c *Context) containerOf(port int32) string {
+	team := c.candidates()
+	for _, p := range team {
+		if slices.ContainsFunc(p.Get().Ports, func(d corev1.ContainerPort) bool { return d.ContainerPort == port }) {
+			return p.Name()
+		}
+	}
+	if team = slices.DeleteFunc(team, (*podpatch.Container).Init); len(team) == 1 {
+		return team[0].Name()
+	}
+	return ""
 }
 
 // parsePort reads digits only, as Prometheus' relabelling does.
@@ -79,16 +95,16 @@ func (c *Context) findEndpoints(all []policy.Exporter) []endpoint {
 		get := p.Get()
 		if standard := exporterPort(all, get.Image); standard > 0 {
 			if port := portOf(get, standard); port > 0 {
-				found = append(found, endpoint{port: port, path: "/metrics", name: p.Name(), why: "step 3: exporter " + imageBase(get.Image)})
+				found = append(found, endpoint{port: port, path: "/metrics", scheme: "http", name: p.Name(), source: p.Name(), why: "step 3: exporter " + imageBase(get.Image)})
 				continue
 			}
 		}
 		if port := namedPort(get); port != nil {
-			named = append(named, endpoint{port: port.ContainerPort, path: "/metrics", name: p.Name(), why: "step 4: port " + port.Name})
+			named = append(named, endpoint{port: port.ContainerPort, path: "/metrics", scheme: "http", name: p.Name(), source: p.Name(), why: "step 4: port " + port.Name})
 			continue
 		}
 		if exporter := exporterFor(all, get.Image); exporter != nil {
-			byImage = append(byImage, endpoint{path: "/metrics", name: p.Name(), why: "step 5: image " + imageBase(get.Image), exporter: exporter, app: p})
+			byImage = append(byImage, endpoint{path: "/metrics", scheme: "http", name: p.Name(), source: p.Name(), why: "step 5: image " + imageBase(get.Image), exporter: exporter, app: p})
 		}
 	}
 	if len(found) > 0 {
