@@ -33,7 +33,10 @@ func metrics(c *Context) {
 		c.warnOfMore()
 		return
 	}
-	if ready := c.prepare(c.detect()); len(ready) > 0 {
+	if c.leftToMonitor() {
+		return
+	}
+	if ready := c.prepare(c.detect()); len(ready) > 0 && !c.nowMonitored(ready) {
 		c.publish(ready)
 	}
 }
