@@ -44,7 +44,7 @@ func (o *Objects) lookForMonitors(ctx context.Context) error {
 		}
 	}
 	if err := o.feed(ctx, service, o.monitors.Has(monitors.ServiceMonitor)); err != nil {
-		errs = append(errs, fmt.Errorf("Services: %w", err))
+		errs = append(errs, fmt.Errorf("services: %w", err))
 	}
 	return errors.Join(errs...)
 }
