@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/metricsmerge"
 	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 )
@@ -30,6 +31,9 @@ type endpoint struct {
 func (e endpoint) String() string {
 	if e.exporter != nil {
 		return fmt.Sprintf("%s: exporter %s (%s)", e.name, e.exporter.Name, e.why)
+	}
+	if e.scheme == "https" {
+		return fmt.Sprintf("%s: https %d%s (%s)", e.name, e.port, e.path, e.why)
 	}
 	return fmt.Sprintf("%s: %d%s (%s)", e.name, e.port, e.path, e.why)
 }
@@ -52,7 +56,7 @@ func parseEndpoints(text string) ([]endpoint, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s has no port from 1 to 65535", quoted(item))
 		}
-		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") {
+		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") || metricsmerge.ValidatePath(where) != nil {
 			return nil, fmt.Errorf("%s has no plain path of an URL", quoted(item))
 		}
 		all = append(all, endpoint{port: port, path: where, scheme: "http", name: metricsAnnotation, why: "step 1: annotation"})

@@ -15,20 +15,11 @@ import (
 	"twelvefold.dev/internal/policy"
 )
 
-// reservedPorts are those of istio's and linkerd's proxies.
-var reservedPorts = []int32{15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090, 4191}
-
 func exporterContainer(e *policy.Exporter) string { return "twelvefold-" + e.Name + "-exporter" }
 
 // inject puts an exporter beside its app. An error says why it can't; then nothing was changed.
 func (c *Context) inject(at *endpoint) error {
 	e := at.exporter
-	for _, p := range c.Edit.InitContainers() {
-		if get := p.Get(); p.Name() == exporterContainer(e) && runs(p) && len(get.Ports) == 1 {
-			at.port = get.Ports[0].ContainerPort
-			return nil
-		}
-	}
 	if why := c.noSidecar(); why != "" {
 		return errors.New(why)
 	}
@@ -45,6 +36,12 @@ func (c *Context) inject(at *endpoint) error {
 	credentials, err := credentials(at.app.Get(), e)
 	if err != nil {
 		return err
+	}
+	for _, p := range c.Edit.InitContainers() {
+		if get := p.Get(); p.Name() == exporterContainer(e) && runs(p) && len(get.Ports) == 1 {
+			at.port = get.Ports[0].ContainerPort
+			return nil
+		}
 	}
 	container := exporterSidecarFor(e)
 	fill := strings.NewReplacer("$(APP_PORT)", strconv.Itoa(int(appPort)))
@@ -93,12 +90,7 @@ func expects(args []string) string {
 
 // freePort is the exporter's port, or one above it if a container has that.
 func (c *Context) freePort(e *policy.Exporter) (int32, error) {
-	taken := slices.Clone(reservedPorts)
-	for _, p := range c.Edit.AllContainers() {
-		for _, port := range p.Get().Ports {
-			taken = append(taken, port.ContainerPort)
-		}
-	}
+	taken := c.takenPorts()
 	if !slices.Contains(taken, e.Port) {
 		return e.Port, nil
 	}
