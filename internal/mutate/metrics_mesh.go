@@ -121,12 +121,16 @@ func istioTargetsDone(targets string) string {
 	return shown("istio-proxy: " + targets + " merged by " + istioTargetsAnnotation)
 }
 
-// besideMeshes are the endpoints without those at ports that a mesh's sidecar has.
+// besideMeshes are the endpoints without those at ports that a mesh's sidecar has, and without exporters that no consumer
+// would see.
 func (c *Context) besideMeshes(found []endpoint) []endpoint {
 	return slices.DeleteFunc(found, func(e endpoint) bool {
 		why := ""
 		switch {
-		case e.exporter != nil:
+		case e.exporter != nil && e.port == 0:
+			if slices.Equal(c.dialects(), []dialect{openTelemetryWords{}}) {
+				why = "the OpenTelemetry Collector finds ports of main containers only, and an exporter beside the app is none"
+			}
 		case slices.Contains(c.daprPorts(), e.port):
 			why = fmt.Sprintf("port %d is that of Dapr's sidecar; dapr.io/metrics-port moves it", e.port)
 		case slices.Contains(reservedPorts, e.port):
@@ -136,7 +140,7 @@ func (c *Context) besideMeshes(found []endpoint) []endpoint {
 			return false
 		}
 		c.Skip("%s: %s", e, why)
-		if strings.HasPrefix(e.why, "step 1") {
+		if e.name == metricsAnnotation {
 			c.Warn(annotationField(metricsAnnotation), e.source, why+", so it is not scraped", "name a port of the app")
 		}
 		return true

@@ -76,7 +76,8 @@ func (c *Context) noRoom(ready []endpoint) string {
 	if len(ready) > 1 {
 		return fmt.Sprintf("a pod can have %d endpoints at most", len(ready))
 	}
-	reason := fmt.Sprintf("prometheus.io/port holds one endpoint, and %d was taken", ready[0].port)
+	words, _ := c.dialects()[0].(singleWords)
+	reason := fmt.Sprintf("%s holds one endpoint, and %d was taken", words.port, ready[0].port)
 	if why := c.noMerge(); why != "" {
 		reason += "; they can't be merged: " + why
 	}
@@ -161,11 +162,13 @@ func (c *Context) completable(w singleWords, e endpoint) bool {
 			c.Skip("%s: the pod's own %s is %s", e, w.port, quoted(text))
 			return false
 		}
-		if !strings.HasPrefix(e.why, "step 2") {
-			c.Skip("%s", own(w.port)) // tells it from ours when the pod is seen again
+	}
+	for _, key := range []string{w.port, w.path, w.scheme} { // tells them from ours when the pod is seen again
+		if text, set := c.Annotation(key); set && text != metricsmerge.Path && !strings.HasPrefix(e.why, "step 2") {
+			c.Skip("%s", own(key))
 		}
 	}
-	if w == prometheusWords && e.scheme == "https" && c.reads("azure") {
+	if w == prometheusWords && e.scheme == "https" && c.reads("azure") && !strings.HasPrefix(e.why, "step 2") {
 		c.Warn(annotationField(schemeAnnotation), e.source, fmt.Sprintf("%d is served over https; Azure Monitor doesn't read the scheme and scrapes over http", e.port), "serve metrics over http")
 	}
 	return true
@@ -203,10 +206,13 @@ func (c *Context) hideSingle(w singleWords) {
 	scrape, _ := c.Annotation(w.scrape)
 	path, _ := c.Annotation(w.path)
 	scheme, _ := c.Annotation(w.scheme)
-	c.ours[w.port] = !slices.Contains(skipped, own(w.port))
+	c.ours[w.port] = true
 	c.ours[w.scrape] = scrape == "true"
 	c.ours[w.path] = path == metricsmerge.Path || path != "" && c.didBefore(`\b`+port+regexp.QuoteMeta(path)+` `)
 	c.ours[w.scheme] = scheme == "https" && c.didBefore(`\bhttps `+port+`\b`)
+	for _, key := range []string{w.port, w.path, w.scheme} {
+		c.ours[key] = c.ours[key] && !slices.Contains(skipped, own(key))
+	}
 }
 
 func (c *Context) didBefore(pattern string) bool {
