@@ -63,7 +63,9 @@ func parseEndpoints(text string) ([]endpoint, error) {
 		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") {
 			return nil, fmt.Errorf("%s has no plain path of an URL", quoted(item))
 		}
-		all = append(all, endpoint{port: port, path: where, scheme: "http", name: metricsAnnotation, step: 1, why: "step 1: annotation"})
+		if !slices.ContainsFunc(all, func(e endpoint) bool { return e.port == port && e.path == where }) {
+			all = append(all, endpoint{port: port, path: where, scheme: "http", name: metricsAnnotation, step: 1, why: "step 1: annotation"})
+		}
 	}
 	return all, nil
 }
@@ -208,12 +210,11 @@ func isServer(program string, e *policy.Exporter) bool {
 	name := path.Base(program)
 	if name == "run.sh" {
 		name = path.Base(path.Dir(program))
+	} else if len(e.Programs) > 0 {
+		return slices.Contains(e.Programs, name) || slices.Contains(e.Programs, strings.TrimRight(name, "0123456789."))
 	}
-	for _, known := range append(slices.Clone(e.Match), e.Programs...) {
-		known, _, _ = strings.Cut(path.Base(known), ":")
-		if name == known || name == known+"-server" || strings.TrimRight(name, "0123456789.") == known {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.Match, func(match string) bool {
+		match, _, _ = strings.Cut(path.Base(match), ":")
+		return name == match || name == match+"-server"
+	})
 }

@@ -220,8 +220,8 @@ func credentials(c *corev1.Container, e *policy.Exporter) (env []corev1.EnvVar, 
 		if e.Passwordless == nil {
 			return nil, nil // then there is no user either
 		}
-		if !slices.ContainsFunc(e.Passwordless, func(name string) bool { return lastEnv(c, name) >= 0 }) {
-			return nil, fmt.Errorf("the container's env has none of %s", slices.Sorted(maps.Values(firstNames(e.Credentials))))
+		if !slices.ContainsFunc(e.Passwordless, func(name string) bool { return says(c, name) }) {
+			return nil, fmt.Errorf("its env has no password: none of %s", strings.Join(slices.Concat(slices.Collect(maps.Values(e.Credentials))...), ", "))
 		}
 	}
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(e.Values))) {
@@ -236,12 +236,10 @@ func credentials(c *corev1.Container, e *policy.Exporter) (env []corev1.EnvVar, 
 	return env, nil
 }
 
-func firstNames(credentials map[string]policy.Names) map[string]string {
-	first := map[string]string{}
-	for name, sources := range credentials {
-		first[name] = strings.Join(sources, ", ")
-	}
-	return first
+// says tells whether a variable that allows to have no password does so.
+func says(c *corev1.Container, name string) bool {
+	value, _ := plainEnv(c, name)
+	return slices.Contains([]string{"trust", "yes", "true", "1"}, strings.ToLower(value))
 }
 
 // credential is the source of the app's first variable of those named, or nil if it has none.

@@ -232,12 +232,12 @@ func (a area) exporter(e Exporter, item *yaml.Node, path string) {
 		a.fail(field("jar"), "%s.jar: %q is not the absolute path of a file in the image", path, e.Jar)
 	}
 	given := map[string]string{}
-	envNames := func(part string, exporters string, apps ...string) {
-		if other := given[exporters]; other != "" && exporters != "" {
-			a.fail(field(part), "%s: %s stands in %s and %s", path, exporters, other, part)
+	envNames := func(part, own string, apps ...string) {
+		if other := given[own]; other != "" {
+			a.fail(field(part), "%s: %s stands in %s and %s", path, own, other, part)
 		}
-		given[exporters] = part
-		for _, name := range append([]string{exporters}, apps...) {
+		given[own] = part
+		for _, name := range append([]string{own}, apps...) {
 			if !envName.MatchString(name) {
 				a.fail(field(part), "%s.%s: %q is not the name of an environment variable", path, part, name)
 			}
