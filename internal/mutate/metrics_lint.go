@@ -82,7 +82,7 @@ func (c *Context) lintPortValue(key, text, who string) {
 func (c *Context) servesUndeclared(port int32) bool {
 	all := exporters(&c.Policy.Spec().Metrics)
 	for _, p := range c.candidates() {
-		if exporterPort(all, p.Get().Image) == port {
+		if _, standard := exporterKind(all, p.Get().Image); standard == port {
 			return true
 		}
 	}

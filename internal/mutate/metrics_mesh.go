@@ -162,14 +162,3 @@ func (c *Context) daprPorts() []int32 {
 	}
 	return append(ports, 9090)
 }
-
-// takenPorts are those that containers declare, or that sidecars of meshes have.
-func (c *Context) takenPorts() []int32 {
-	taken := slices.Concat(reservedPorts, c.daprPorts())
-	for _, p := range c.Edit.AllContainers() {
-		for _, port := range p.Get().Ports {
-			taken = append(taken, port.ContainerPort)
-		}
-	}
-	return taken
-}
