@@ -3,6 +3,7 @@ package mutate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
@@ -23,11 +24,14 @@ func (c *Context) detect() []endpoint {
 	if !ok {
 		return nil
 	}
-	if port, set := c.Annotation(portAnnotation); set && !c.usable(port, asked, all) {
+	shown := c.findEndpoints(all, func(p *podpatch.Container) bool {
+		return slices.ContainsFunc(asked, func(a endpoint) bool { return a.source == p.Name() })
+	})
+	if port, set := c.Annotation(portAnnotation); set && !c.usable(port, asked, shown) {
 		return nil
 	}
-	found := append(asked, slices.DeleteFunc(c.findEndpoints(all), func(e endpoint) bool {
-		return e.app != nil && slices.ContainsFunc(asked, func(a endpoint) bool { return a.app == e.app })
+	found := append(asked, slices.DeleteFunc(shown, func(e endpoint) bool { // one that the annotation names without saying whose it is
+		return slices.ContainsFunc(asked, func(a endpoint) bool { return a.port > 0 && a.port == e.port })
 	})...)
 	if len(found) == 0 {
 		c.Skip("no endpoint found: name its port metrics, or write %s", metricsAnnotation)
@@ -47,6 +51,9 @@ func (c *Context) askedEndpoints(all []policy.Exporter) (asked []endpoint, ok bo
 			asked[i].source = c.containerOf(asked[i].port)
 		}
 	}
+	if asked, ok = c.askedProfile(asked); !ok {
+		return nil, false
+	}
 	name, set := c.Annotation(exporterAnnotation)
 	if !set || name == "none" {
 		return asked, true
@@ -62,37 +69,83 @@ func (c *Context) askedEndpoints(all []policy.Exporter) (asked []endpoint, ok bo
 			"add the image's name to the exporter's match in the policy")
 		return nil, false
 	}
-	return append(asked, endpoint{path: "/metrics", scheme: "http", name: app.Name(), source: app.Name(), why: "step 1: annotation", exporter: &all[i], app: app}), true
+	return append(asked, endpoint{path: "/metrics", scheme: "http", name: app.Name(), source: app.Name(), step: 1, why: "step 1: annotation",
+		exporter: &all[i], asked: exporterAnnotation, app: app}), true
 }
 
-// appOf is the container that an exporter is for: the one with such an image, or the only one.
+// askedProfile adds the endpoint of the profile that the pod asks for. Where the annotations name the app's endpoint too,
+// that is where the profile's metrics are.
+func (c *Context) askedProfile(asked []endpoint) ([]endpoint, bool) {
+	name, set := c.Annotation(profileAnnotation)
+	if !set || name == "none" {
+		return asked, true
+	}
+	p := profileNamed(name)
+	if p == nil {
+		c.Warn(annotationField(profileAnnotation), "", "there is no profile "+quoted(name), "one of "+strings.Join(profileNames(), ", ")+", or none")
+		return nil, false
+	}
+	app := c.only(func(app *podpatch.Container) bool { return p.shownBy(app.Get()) })
+	if app == nil {
+		c.Warn(annotationField(profileAnnotation), "", fmt.Sprintf("several containers, and not one alone has a variable that starts with %s, so nothing tells whose profile it is", p.prefixes[0]),
+			"set one, such as "+p.example)
+		return nil, false
+	}
+	for i := range asked {
+		if asked[i].source == app.Name() {
+			asked[i].profile, asked[i].asked, asked[i].app = p, profileAnnotation, app
+			return asked, true
+		}
+	}
+	return append(asked, endpoint{path: p.path, scheme: "http", name: app.Name(), source: app.Name(), step: 6, why: "step 6: annotation",
+		profile: p, asked: profileAnnotation, app: app}), true
+}
+
+// appOf is the container that an exporter is for: the one with such an image or such a program, or the only one.
 func (c *Context) appOf(e *policy.Exporter) *podpatch.Container {
-	team := c.candidates()
-	for _, p := range team {
-		if slices.Contains(e.Match, imageBase(p.Get().Image)) {
+	for _, p := range c.candidates() {
+		if imageIs(p.Get().Image, e.Match...) {
 			return p
 		}
 	}
-	if team = slices.DeleteFunc(team, (*podpatch.Container).Init); len(team) == 1 {
+	return c.only(func(p *podpatch.Container) bool {
+		switch {
+		case e.Jar != "":
+			return runsJava(p.Get())
+		case e.Name == statsdExporter:
+			return runsGunicorn(p.Get())
+		case e.Name == dotnetExporter:
+			return runsDotnet(p.Get())
+		}
+		return false
+	})
+}
+
+// only is the one container that fits, or the pod's only one.
+func (c *Context) only(fits func(*podpatch.Container) bool) *podpatch.Container {
+	team := slices.DeleteFunc(c.candidates(), (*podpatch.Container).Init)
+	if len(team) == 1 {
+		return team[0]
+	}
+	if team = slices.DeleteFunc(team, func(p *podpatch.Container) bool { return !fits(p) }); len(team) == 1 {
 		return team[0]
 	}
 	return nil
 }
 
 // usable says whether there is something to add to the user's own port: only where an endpoint is certain to be that.
-func (c *Context) usable(text string, asked []endpoint, all []policy.Exporter) bool {
+func (c *Context) usable(text string, asked, shown []endpoint) bool {
 	port, ok := parsePort(text)
 	if !ok {
-		c.Warn(annotationField(portAnnotation), "", quoted(text)+" is no port: Prometheus drops it", "write digits from 1 to 65535")
-		return false
+		return false // lintMetrics tells the user
 	}
 	if _, set := c.Annotation(scrapeAnnotation); set && len(asked) == 0 {
-		c.complete(port, "/metrics")
+		c.publishOwn(port)
 		c.Skip("port %d is the pod's own (step 2: prometheus.io annotations)", port)
 		return false
 	}
-	for _, e := range append(slices.Clone(asked), c.findEndpoints(all)...) {
-		if e.port == port || e.exporter != nil && e.exporter.Port == port {
+	for _, e := range slices.Concat(asked, shown) {
+		if e.port == port || e.exporter != nil && e.exporter.Port == port || e.profile != nil {
 			return true
 		}
 	}
