@@ -17,7 +17,11 @@ var metricsPage = policy.Page{
 		"or in envFrom isn't copied, and no exporter is added. One in a redis.conf isn't seen: give it by a variable.\n\n" +
 		"nginx: its configuration must serve stub_status at /stub_status on the port that the container declares:\n\n" +
 		"    location = /stub_status { stub_status; allow 127.0.0.1; allow ::1; deny all; }\n\n" +
-		"No exporter is added with hostNetwork, on Windows and on virtual nodes.",
+		"No exporter is added with hostNetwork, on Windows and on virtual nodes.\n\n" +
+		"A pod that a PodMonitor or ServiceMonitor scrapes already gets no annotations, which would have it scraped twice, and no exporter " +
+		"but the one that twelvefold.dev/exporter names. A monitor counts if it looks into the pod's namespace, selects the pod or a Service that " +
+		"leads to it, and has an endpoint for one of the pod's ports; one that keeps pods by prometheus.io annotations, or only a mesh's " +
+		"proxy, doesn't. Of prometheus.io annotations that the pod has of its own there is a warning.",
 	Allowed: "twelvefold.dev/metrics: none and prometheus.io/scrape: \"false\" opt out of all of it, twelvefold.dev/exporter: none " +
 		"of exporters.",
 	Example: `metadata:
