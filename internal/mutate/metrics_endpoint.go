@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/metricsmerge"
 	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
@@ -36,6 +37,9 @@ func (e endpoint) String() string {
 	if e.exporter != nil {
 		return fmt.Sprintf("%s: exporter %s (%s)", e.name, e.exporter.Name, e.why)
 	}
+	if e.scheme == "https" {
+		return fmt.Sprintf("%s: https %d%s (%s)", e.name, e.port, e.path, e.why)
+	}
 	if e.profile != nil && e.port == 0 {
 		return fmt.Sprintf("%s: profile %s (%s)", e.name, e.profile.name, e.why)
 	}
@@ -60,7 +64,7 @@ func parseEndpoints(text string) ([]endpoint, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s has no port from 1 to 65535", quoted(item))
 		}
-		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") {
+		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") || metricsmerge.ValidatePath(where) != nil {
 			return nil, fmt.Errorf("%s has no plain path of an URL", quoted(item))
 		}
 		if !slices.ContainsFunc(all, func(e endpoint) bool { return e.port == port && e.path == where }) {

@@ -15,9 +15,6 @@ import (
 	"twelvefold.dev/internal/policy"
 )
 
-// reservedPorts are those of istio's and linkerd's proxies.
-var reservedPorts = []int32{15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090, 4191}
-
 // exporterContainer is the name of the n-th exporter of its kind.
 func exporterContainer(e *policy.Exporter, n int) string {
 	if n > 1 {
@@ -31,6 +28,9 @@ func (c *Context) inject(at *endpoint) error {
 	e := at.exporter
 	if e.Jar != "" {
 		return c.injectAgent(at)
+	}
+	if _, err := credentials(at.app.Get(), e); err != nil { // first: the sidecar that is there may be another app's
+		return err
 	}
 	for _, p := range c.Edit.InitContainers() {
 		if get := p.Get(); p.Name() == at.sidecar && runs(p) && len(get.Ports) > 0 {
@@ -131,7 +131,7 @@ func (c *Context) freePort(wanted int32, movable bool) (int32, error) {
 
 // takenPorts are those that nothing injected may open: the containers', the meshes', and those that variables name.
 func (c *Context) takenPorts() []int32 {
-	taken := slices.Clone(reservedPorts)
+	taken := slices.Concat(reservedPorts, c.daprPorts())
 	for _, p := range c.Edit.AllContainers() {
 		get := p.Get()
 		for _, port := range get.Ports {

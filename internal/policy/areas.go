@@ -176,8 +176,14 @@ func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {
 }
 
 func (a area) metrics(m Metrics) {
-	for _, c := range m.Consumers {
-		a.oneOf(c, consumers, "metrics", "consumers")
+	for i, c := range m.Consumers {
+		item := element(a.at("metrics"), "consumers", i)
+		if !slices.Contains(consumers, c) {
+			a.fail(item, "spec.metrics.consumers[%d]: unknown value %q; one of %s", i, c, strings.Join(consumers, ", "))
+		}
+		if slices.Index(m.Consumers, c) < i {
+			a.fail(item, "spec.metrics.consumers[%d]: %q is given twice", i, c)
+		}
 	}
 	for _, p := range m.Profiles {
 		a.oneOf(p, profiles, "metrics", "profiles")
