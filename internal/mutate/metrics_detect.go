@@ -85,14 +85,14 @@ func (c *Context) askedProfile(asked []endpoint) ([]endpoint, bool) {
 		c.Warn(annotationField(profileAnnotation), "", "there is no profile "+quoted(name), "one of "+strings.Join(profileNames(), ", ")+", or none")
 		return nil, false
 	}
-	app := c.only(func(app *podpatch.Container) bool { return p.shownBy(app.Get()) })
+	app := c.only(": profile "+name+":", func(app *podpatch.Container) bool { return p.shownBy(app.Get()) })
 	if app == nil {
 		c.Warn(annotationField(profileAnnotation), "", fmt.Sprintf("several containers, and not one alone has a variable that starts with %s, so nothing tells whose profile it is", p.prefixes[0]),
 			"set one, such as "+p.example)
 		return nil, false
 	}
 	for i := range asked {
-		if asked[i].source == app.Name() {
+		if asked[i].source == app.Name() || asked[i].source == "" && len(asked) == 1 {
 			asked[i].profile, asked[i].asked, asked[i].app = p, profileAnnotation, app
 			return asked, true
 		}
@@ -108,7 +108,11 @@ func (c *Context) appOf(e *policy.Exporter) *podpatch.Container {
 			return p
 		}
 	}
-	return c.only(func(p *podpatch.Container) bool {
+	did := ": exporter " + exporterContainer(e, 1)
+	if e.Jar != "" {
+		did = ": JMX exporter "
+	}
+	return c.only(did, func(p *podpatch.Container) bool {
 		switch {
 		case e.Jar != "":
 			return runsJava(p.Get())
@@ -121,11 +125,17 @@ func (c *Context) appOf(e *policy.Exporter) *podpatch.Container {
 	})
 }
 
-// only is the one container that fits, or the pod's only one.
-func (c *Context) only(fits func(*podpatch.Container) bool) *podpatch.Container {
+// only is the one container that fits, or the pod's only one, or the one of which the status says that this was done for
+// it when it was the only one.
+func (c *Context) only(did string, fits func(*podpatch.Container) bool) *podpatch.Container {
 	team := slices.DeleteFunc(c.candidates(), (*podpatch.Container).Init)
 	if len(team) == 1 {
 		return team[0]
+	}
+	for _, p := range team {
+		if slices.ContainsFunc(c.DoneBefore(), func(entry string) bool { return strings.HasPrefix(entry, p.Name()+did) }) {
+			return p
+		}
 	}
 	if team = slices.DeleteFunc(team, func(p *podpatch.Container) bool { return !fits(p) }); len(team) == 1 {
 		return team[0]

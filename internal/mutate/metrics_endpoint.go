@@ -143,9 +143,10 @@ func (c *Context) findEndpoint(all []policy.Exporter, p *podpatch.Container) (en
 		return at(4, port.ContainerPort, "port %s", port.Name)
 	}
 	for _, known := range builtInPorts {
-		declared := slices.ContainsFunc(get.Ports, func(d corev1.ContainerPort) bool { return d.ContainerPort == known.port && tcp(d) })
-		if imageIs(get.Image, known.match) && (declared || imageIs(get.Image, known.official)) {
-			return at(5, known.port, "image %s", imageBase(get.Image))
+		server := &known.server
+		declared := slices.ContainsFunc(get.Ports, func(d corev1.ContainerPort) bool { return d.ContainerPort == server.Port && tcp(d) })
+		if imageIs(get.Image, server.Match...) && (declared || imageIs(get.Image, known.official) && serves(get, server)) {
+			return at(5, server.Port, "image %s", imageBase(get.Image))
 		}
 	}
 	if e.exporter = exporterFor(all, get.Image); e.exporter != nil {

@@ -147,10 +147,10 @@ var builtInExporters = []policy.Exporter{
 
 // builtInPorts are the endpoints of servers that serve them by themselves.
 var builtInPorts = []struct {
-	match, official string // the image, and the one that is known to serve it
-	port            int32
+	server   policy.Exporter
+	official string // the image that is known to serve it; of others the declared port tells
 }{
-	{"rabbitmq", "library/rabbitmq", 15692}, // its management image too; the plugin is on in the official one only
+	{policy.Exporter{Match: []string{"rabbitmq"}, Programs: []string{"rabbitmq-server"}, Port: 15692}, "library/rabbitmq"},
 }
 
 // exporterKinds are the exporters that people run themselves: the exporter's name here, and its port, by the last segment

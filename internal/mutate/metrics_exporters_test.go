@@ -1,6 +1,8 @@
 package mutate
 
 import (
+	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,6 +60,23 @@ func TestProfilesArePolicys(t *testing.T) {
 	document := "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: {metrics: {profiles: [" + strings.Join(profileNames(), ", ") + "]}}\n"
 	if _, err := policy.Parse([]byte(document), rules.Catalogue{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The docs show the defaults as they are.
+func TestDocsNameBuiltInExporters(t *testing.T) {
+	text, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range builtInExporters {
+		row := fmt.Sprintf("(?m)^\\| `%s` \\| .* \\| %s.* \\| %d \\|$", e.Name, regexp.QuoteMeta("`"+e.Image), e.Port)
+		if e.Image == "" {
+			row = fmt.Sprintf("(?m)^\\| `%s` \\| .* \\| none.* \\| %d \\|$", e.Name, e.Port)
+		}
+		if !regexp.MustCompile(row).Match(text) {
+			t.Errorf("docs/metrics.md has no row like %s", row)
+		}
 	}
 }
 

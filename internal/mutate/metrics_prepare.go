@@ -2,13 +2,17 @@ package mutate
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
+
+	"twelvefold.dev/internal/podpatch"
 )
 
 // prepare makes endpoints ready to be scraped, with what they need beside them, and returns those that are.
 func (c *Context) prepare(found []endpoint) (ready []endpoint) {
 	most := c.mostEndpoints()
-	kinds := map[string]int{} // how many exporters of each there are
+	used := map[string]bool{} // names of exporters' containers
 	for i := range found {
 		e := &found[i]
 		if len(ready) == most {
@@ -16,18 +20,40 @@ func (c *Context) prepare(found []endpoint) (ready []endpoint) {
 			continue
 		}
 		if e.exporter != nil {
-			e.sidecar = exporterContainer(e.exporter, kinds[e.exporter.Name]+1)
+			e.sidecar = c.sidecarName(e, used)
 		}
 		if c.ready(e) {
 			ready = append(ready, *e)
-			if e.exporter != nil {
-				kinds[e.exporter.Name]++
-			}
-		} else if e.step == 1 { // what was asked for is not replaced by something else
+			used[e.sidecar] = true
+		} else if e.step == 1 && most == 1 { // what was asked for is not replaced by something else
 			return ready
 		}
 	}
 	return ready
+}
+
+var exporterDone = regexp.MustCompile(`^(\S+): exporter (twelvefold-[-a-z0-9]+-exporter) on `)
+
+// sidecarName is the name of an exporter's container: what the app's had when the pod was seen before, else one that no
+// other app's has. The status that tells it may be somebody else's work, so it only chooses among names.
+func (c *Context) sidecarName(e *endpoint, used map[string]bool) string {
+	others := map[string]bool{}
+	for _, entry := range c.DoneBefore() {
+		found := exporterDone.FindStringSubmatch(entry)
+		if found == nil || used[found[2]] {
+			continue
+		}
+		if mine := found[1] == e.name; mine && slices.ContainsFunc([]int{1, 2, 3, 4}, func(n int) bool { return found[2] == exporterContainer(e.exporter, n) }) {
+			return found[2]
+		} else if !mine && slices.ContainsFunc(c.candidates(), func(p *podpatch.Container) bool { return p.Name() == found[1] }) {
+			others[found[2]] = true
+		}
+	}
+	for n := 1; ; n++ {
+		if name := exporterContainer(e.exporter, n); !used[name] && !others[name] {
+			return name
+		}
+	}
 }
 
 // ready makes one endpoint ready, with its exporter or its profile if it needs one.
