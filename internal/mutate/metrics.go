@@ -28,7 +28,11 @@ func metrics(c *Context) {
 	c.hideOurs()
 	defer func() { c.ours = nil }()
 	c.lintMetrics()
-	if ready := c.prepare(c.besideMeshes(c.detect())); len(ready) > 0 {
+	monitors := c.reads("prometheus", "azure", "container-insights") && !c.ours[portAnnotation] // it was annotated before
+	if monitors && c.leftToMonitor() {
+		return
+	}
+	if ready := c.prepare(c.besideMeshes(c.detect())); len(ready) > 0 && !(monitors && c.nowMonitored(ready)) {
 		c.publish(ready)
 	}
 	c.lintPort()

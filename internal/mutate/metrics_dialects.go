@@ -76,6 +76,12 @@ var (
 	grafanaWords = singleWords{"k8s.grafana.com/scrape", "k8s.grafana.com/metrics.portNumber", "k8s.grafana.com/metrics.path", "k8s.grafana.com/metrics.scheme"}
 )
 
+// These narrow down what Alloy scrapes; we write neither.
+const (
+	grafanaPortName  = "k8s.grafana.com/metrics.portName"
+	grafanaContainer = "k8s.grafana.com/metrics.container"
+)
+
 func (singleWords) several() bool { return false }
 
 func (singleWords) lacks(*Context, endpoint) string { return "" }

@@ -137,7 +137,7 @@ func (c *Context) lintScheme(w singleWords, text, who string) {
 
 // lintGrafana looks for what Alloy is told of another endpoint than Prometheus.
 func (c *Context) lintGrafana() {
-	const name = "k8s.grafana.com/metrics.portName"
+	const name = grafanaPortName
 	if text, set := c.Annotation(name); set && c.portNamed(text) == 0 {
 		if declared, all := c.declaredPorts(); all && len(declared) > 0 {
 			c.Warn(annotationField(name), "", "no container declares a port named "+quoted(text)+", so Alloy scrapes nothing", "name a port so, or "+write(grafanaWords.port, strconv.Itoa(int(declared[0]))))

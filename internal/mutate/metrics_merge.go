@@ -35,17 +35,12 @@ func mergePlanIndex(container *corev1.Container) int {
 
 // noMerge is why several endpoints can't be made one by a sidecar; empty if they can.
 func (c *Context) noMerge() string {
-	if port, set := c.Annotation(portAnnotation); set {
-		return "the pod's own prometheus.io/port is " + quoted(port)
-	}
-	if path, set := c.Annotation(pathAnnotation); set && path != metricsmerge.Path {
-		return "the pod's own prometheus.io/path is " + quoted(path)
-	}
-	if scheme, set := c.Annotation(schemeAnnotation); set && scheme != "http" {
-		return "the pod's own prometheus.io/scheme is " + quoted(scheme)
-	}
-	if text, set := c.Annotation(istioTargetsAnnotation); set {
-		return "the pod's own " + istioTargetsAnnotation + " is " + quoted(text)
+	if c.reads("prometheus", "azure", "container-insights") {
+		for _, key := range []string{portAnnotation, pathAnnotation, schemeAnnotation, istioTargetsAnnotation} {
+			if text, set := c.Annotation(key); set && text != metricsmerge.Path && text != "http" {
+				return fmt.Sprintf("the pod's own %s is %s", key, quoted(text))
+			}
+		}
 	}
 	if c.mergeSidecar() != nil {
 		return ""

@@ -57,8 +57,14 @@ func (c *Context) needsOne() bool {
 		if !single || words == prometheusWords && c.istioHas() && c.mergeSidecar() == nil {
 			return false
 		}
-		_, own := c.Annotation(words.port)
-		return !own
+		if words == prometheusWords {
+			_, own := c.Annotation(words.port)
+			return !own // noMerge tells of the others
+		}
+		return !slices.ContainsFunc([]string{words.port, words.path, words.scheme, grafanaPortName, grafanaContainer}, func(key string) bool {
+			text, own := c.Annotation(key)
+			return own && text != metricsmerge.Path && text != "http"
+		})
 	})
 }
 
@@ -150,7 +156,7 @@ func (c *Context) completable(w singleWords, e endpoint) bool {
 		return false
 	}
 	if w == grafanaWords {
-		for _, key := range []string{"k8s.grafana.com/metrics.portName", "k8s.grafana.com/metrics.container"} {
+		for _, key := range []string{grafanaPortName, grafanaContainer} {
 			if _, set := c.Annotation(key); set {
 				c.Skip("%s", own(key))
 				return false
@@ -181,8 +187,10 @@ func own(key string) string { return key + " is the pod's own" }
 // which are then put right.
 func (c *Context) hideOurs() {
 	c.ours = map[string]bool{}
-	for _, w := range []singleWords{prometheusWords, grafanaWords} {
-		c.hideSingle(w)
+	for _, d := range c.dialects() {
+		if words, single := d.(singleWords); single {
+			c.hideSingle(words)
+		}
 	}
 	if text, set := c.Annotation(istioTargetsAnnotation); set && slices.Contains(c.DoneBefore(), istioTargetsDone(text)) {
 		c.ours[istioTargetsAnnotation] = true
@@ -208,7 +216,8 @@ func (c *Context) hideSingle(w singleWords) {
 	scheme, _ := c.Annotation(w.scheme)
 	c.ours[w.port] = true
 	c.ours[w.scrape] = scrape == "true"
-	c.ours[w.path] = path == metricsmerge.Path || path != "" && c.didBefore(`\b`+port+regexp.QuoteMeta(path)+` `)
+	c.ours[w.path] = path == metricsmerge.Path || path != "" && c.didBefore(`\b`+port+regexp.QuoteMeta(path)+` `) ||
+		w == grafanaWords && path == c.Edit.Pod().Annotations[pathAnnotation] // which was translated
 	c.ours[w.scheme] = scheme == "https" && c.didBefore(`\bhttps `+port+`\b`)
 	for _, key := range []string{w.port, w.path, w.scheme} {
 		c.ours[key] = c.ours[key] && !slices.Contains(skipped, own(key))

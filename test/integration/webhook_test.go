@@ -25,6 +25,7 @@ func TestWebhook(t *testing.T) {
 	port := freePort(t)
 	chart(t, port)
 	azure := startAzure(t)
+	installMonitors(t)
 	webhook := start(t, binary, port, azure.flags()...)
 
 	shop := optedIn(t)
@@ -39,6 +40,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("a dry run is answered alike", dryRun)
 	t.Run("another webhook may add to the pod", reinvoked)
 	t.Run("every job does its part of a pod", everything)
+	t.Run("a pod that a monitor scrapes is not annotated", monitored)
 	t.Run("requests are counted and not logged", func(t *testing.T) { observed(t, webhook) })
 	t.Run("it has all the rights that it uses", func(t *testing.T) {
 		if log := webhook.log.String(); strings.Contains(log, "forbidden") || !strings.Contains(log, `"objects of a kind are looked up","kind":"ConfigMap"`) {
