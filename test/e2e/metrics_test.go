@@ -39,14 +39,14 @@ func TestMetrics(t *testing.T) {
 		{"memcached", "twelvefold-memcached-exporter", `memcached_up`, "1"},
 		{"postgres", "twelvefold-postgres-exporter", `pg_up`, "1"},
 		{"mariadb", "twelvefold-mysql-exporter", `mysql_up`, "1"},
-		{"gunicorn", "twelvefold-statsd-exporter", `gunicorn_workers`, "1"},
+		{"gunicorn", "twelvefold-statsd-exporter", `gunicorn_request_duration_count > bool 0`, "1"},
 		{"jvm", "", `jmx_scrape_error`, "0"},
-		{"two", "twelvefold-redis-exporter", `redis_up{source="cache"}`, "1"},
-		{"two", "twelvefold-merge", `shop_orders_total{source="shop"}`, "3"},
+		{"two", "twelvefold-redis-exporter", `redis_up{twelvefold_source="cache"}`, "1"},
+		{"two", "twelvefold-merge", `shop_orders_total{twelvefold_source="shop"}`, "3"},
 	}
 	pods := map[string]bool{}
 	for _, app := range apps {
-		t.Run(app.name+" "+app.series, func(t *testing.T) {
+		t.Run(app.name+": "+app.series, func(t *testing.T) {
 			p := place{p.environment, t, p.name}
 			pod := p.running(app.name)
 			pods[pod.Name] = true

@@ -1,4 +1,5 @@
-// The Prometheus of the tests: Debian builds its own without the discovery of Kubernetes pods.
+// The Prometheus and statsd_exporter of the tests: Debian builds its Prometheus without the discovery of Kubernetes pods, and has
+// no statsd_exporter.
 module twelvefold.dev/test/e2e/prometheus
 
 go 1.26.7
