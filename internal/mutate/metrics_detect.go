@@ -137,11 +137,10 @@ func (c *Context) only(fits func(*podpatch.Container) bool) *podpatch.Container 
 func (c *Context) usable(text string, asked, shown []endpoint) bool {
 	port, ok := parsePort(text)
 	if !ok {
-		c.Warn(annotationField(portAnnotation), "", quoted(text)+" is no port: Prometheus drops it", "write digits from 1 to 65535")
-		return false
+		return false // lintMetrics tells the user
 	}
 	if _, set := c.Annotation(scrapeAnnotation); set && len(asked) == 0 {
-		c.complete(port, "/metrics")
+		c.publishOwn(port)
 		c.Skip("port %d is the pod's own (step 2: prometheus.io annotations)", port)
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/metricsmerge"
 	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
@@ -36,6 +37,9 @@ func (e endpoint) String() string {
 	if e.exporter != nil {
 		return fmt.Sprintf("%s: exporter %s (%s)", e.name, e.exporter.Name, e.why)
 	}
+	if e.scheme == "https" {
+		return fmt.Sprintf("%s: https %d%s (%s)", e.name, e.port, e.path, e.why)
+	}
 	if e.profile != nil && e.port == 0 {
 		return fmt.Sprintf("%s: profile %s (%s)", e.name, e.profile.name, e.why)
 	}
@@ -60,10 +64,12 @@ func parseEndpoints(text string) ([]endpoint, error) {
 		if !ok {
 			return nil, fmt.Errorf("%s has no port from 1 to 65535", quoted(item))
 		}
-		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") {
+		if !endpointPath.MatchString(where) || slices.Contains(strings.Split(where, "/"), "..") || metricsmerge.ValidatePath(where) != nil {
 			return nil, fmt.Errorf("%s has no plain path of an URL", quoted(item))
 		}
-		all = append(all, endpoint{port: port, path: where, scheme: "http", name: metricsAnnotation, step: 1, why: "step 1: annotation"})
+		if !slices.ContainsFunc(all, func(e endpoint) bool { return e.port == port && e.path == where }) {
+			all = append(all, endpoint{port: port, path: where, scheme: "http", name: metricsAnnotation, step: 1, why: "step 1: annotation"})
+		}
 	}
 	return all, nil
 }
@@ -208,12 +214,11 @@ func isServer(program string, e *policy.Exporter) bool {
 	name := path.Base(program)
 	if name == "run.sh" {
 		name = path.Base(path.Dir(program))
+	} else if len(e.Programs) > 0 {
+		return slices.Contains(e.Programs, name) || slices.Contains(e.Programs, strings.TrimRight(name, "0123456789."))
 	}
-	for _, known := range append(slices.Clone(e.Match), e.Programs...) {
-		known, _, _ = strings.Cut(path.Base(known), ":")
-		if name == known || name == known+"-server" || strings.TrimRight(name, "0123456789.") == known {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.Match, func(match string) bool {
+		match, _, _ = strings.Cut(path.Base(match), ":")
+		return name == match || name == match+"-server"
+	})
 }

@@ -23,7 +23,7 @@ const listenAddress = "--web.listen-address=$(ADDRESS)"
 var builtInExporters = []policy.Exporter{
 	{
 		Name:        "redis",
-		Match:       []string{"redis", "valkey", "keydb", "redis-stack", "redis-stack-server"},
+		Match:       []string{"redis", "valkey", "keydb", "redis-stack", "redis-stack-server", "redis-cluster"},
 		Programs:    []string{"redis-server", "valkey-server", "keydb-server"},
 		Image:       "docker.io/oliver006/redis_exporter:v1.88.0",
 		Port:        9121,
@@ -44,7 +44,7 @@ var builtInExporters = []policy.Exporter{
 	},
 	{
 		Name:     "postgres",
-		Match:    []string{"postgres", "postgresql", "postgis", "timescaledb", "timescaledb-ha"},
+		Match:    []string{"postgres", "postgresql", "postgis", "timescaledb", "timescaledb-ha", "postgresql-repmgr"},
 		Programs: []string{"postgres"},
 		Image:    "quay.io/prometheuscommunity/postgres-exporter:v0.18.1",
 		Port:     9187,
@@ -60,7 +60,7 @@ var builtInExporters = []policy.Exporter{
 	},
 	{
 		Name:     "mysql",
-		Match:    []string{"mysql", "mysql-server", "mariadb", "percona", "percona-server"},
+		Match:    []string{"mysql", "mysql-server", "mariadb", "mariadb-galera", "percona", "percona-server", "percona-xtradb-cluster"},
 		Programs: []string{"mysqld", "mysqld_safe", "mariadbd"},
 		Image:    "quay.io/prometheus/mysqld-exporter:v0.18.0",
 		Port:     9104,
@@ -85,7 +85,7 @@ var builtInExporters = []policy.Exporter{
 	{
 		Name:     "apache",
 		Match:    []string{"httpd", "apache"},
-		Programs: []string{"httpd", "httpd-foreground", "apache2", "apache2-foreground"},
+		Programs: []string{"httpd", "httpd-foreground", "apache2", "apache2-foreground", "apachectl", "apache2ctl"},
 		Image:    "docker.io/lusotycoon/apache-exporter:v1.0.10",
 		Port:     9117,
 		PortFlag: listenAddress,

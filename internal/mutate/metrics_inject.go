@@ -15,9 +15,6 @@ import (
 	"twelvefold.dev/internal/policy"
 )
 
-// reservedPorts are those of istio's and linkerd's proxies.
-var reservedPorts = []int32{15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090, 4191}
-
 // exporterContainer is the name of the n-th exporter of its kind.
 func exporterContainer(e *policy.Exporter, n int) string {
 	if n > 1 {
@@ -31,6 +28,9 @@ func (c *Context) inject(at *endpoint) error {
 	e := at.exporter
 	if e.Jar != "" {
 		return c.injectAgent(at)
+	}
+	if _, err := credentials(at.app.Get(), e); err != nil { // first: the sidecar that is there may be another app's
+		return err
 	}
 	for _, p := range c.Edit.InitContainers() {
 		if get := p.Get(); p.Name() == at.sidecar && runs(p) && len(get.Ports) > 0 {
@@ -131,7 +131,7 @@ func (c *Context) freePort(wanted int32, movable bool) (int32, error) {
 
 // takenPorts are those that nothing injected may open: the containers', the meshes', and those that variables name.
 func (c *Context) takenPorts() []int32 {
-	taken := slices.Clone(reservedPorts)
+	taken := slices.Concat(reservedPorts, c.daprPorts())
 	for _, p := range c.Edit.AllContainers() {
 		get := p.Get()
 		for _, port := range get.Ports {
@@ -220,8 +220,8 @@ func credentials(c *corev1.Container, e *policy.Exporter) (env []corev1.EnvVar, 
 		if e.Passwordless == nil {
 			return nil, nil // then there is no user either
 		}
-		if !slices.ContainsFunc(e.Passwordless, func(name string) bool { return lastEnv(c, name) >= 0 }) {
-			return nil, fmt.Errorf("the container's env has none of %s", slices.Sorted(maps.Values(firstNames(e.Credentials))))
+		if !slices.ContainsFunc(e.Passwordless, func(name string) bool { return says(c, name) }) {
+			return nil, fmt.Errorf("its env has no password: none of %s", strings.Join(slices.Concat(slices.Collect(maps.Values(e.Credentials))...), ", "))
 		}
 	}
 	for _, name := range slices.Backward(slices.Sorted(maps.Keys(e.Values))) {
@@ -236,12 +236,10 @@ func credentials(c *corev1.Container, e *policy.Exporter) (env []corev1.EnvVar, 
 	return env, nil
 }
 
-func firstNames(credentials map[string]policy.Names) map[string]string {
-	first := map[string]string{}
-	for name, sources := range credentials {
-		first[name] = strings.Join(sources, ", ")
-	}
-	return first
+// says tells whether a variable that allows to have no password does so.
+func says(c *corev1.Container, name string) bool {
+	value, _ := plainEnv(c, name)
+	return slices.Contains([]string{"trust", "yes", "true", "1"}, strings.ToLower(value))
 }
 
 // credential is the source of the app's first variable of those named, or nil if it has none.

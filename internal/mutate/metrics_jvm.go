@@ -73,7 +73,9 @@ func (c *Context) injectAgent(at *endpoint) error {
 	e := at.exporter
 	if port := jmxPort(at.app.Get()); port > 0 {
 		at.port = port
-		c.Done("%s: JMX exporter on %d (%s)", at.name, port, at.why)
+		if _, ours := jmxAgentOf(at.app.Get()); !ours { // else it was told when it was put there
+			c.Done("%s: JMX exporter on %d (%s)", at.name, port, at.why)
+		}
 		return nil
 	}
 	switch why := c.noSidecar(); {

@@ -5,16 +5,14 @@ import (
 	"strconv"
 )
 
-// mostEndpoints is how many publish can take.
-const mostEndpoints = 1
-
 // prepare makes endpoints ready to be scraped, with what they need beside them, and returns those that are.
 func (c *Context) prepare(found []endpoint) (ready []endpoint) {
+	most := c.mostEndpoints()
 	kinds := map[string]int{} // how many exporters of each there are
 	for i := range found {
 		e := &found[i]
-		if len(ready) == mostEndpoints {
-			c.Skip("%s: prometheus.io/port holds one endpoint, and %d was taken", e, ready[0].port)
+		if len(ready) == most {
+			c.Skip("%s: %s", e, c.noRoom(ready))
 			continue
 		}
 		if e.exporter != nil {

@@ -176,8 +176,14 @@ func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {
 }
 
 func (a area) metrics(m Metrics) {
-	for _, c := range m.Consumers {
-		a.oneOf(c, consumers, "metrics", "consumers")
+	for i, c := range m.Consumers {
+		item := element(a.at("metrics"), "consumers", i)
+		if !slices.Contains(consumers, c) {
+			a.fail(item, "spec.metrics.consumers[%d]: unknown value %q; one of %s", i, c, strings.Join(consumers, ", "))
+		}
+		if slices.Index(m.Consumers, c) < i {
+			a.fail(item, "spec.metrics.consumers[%d]: %q is given twice", i, c)
+		}
 	}
 	for _, p := range m.Profiles {
 		a.oneOf(p, profiles, "metrics", "profiles")
@@ -232,12 +238,12 @@ func (a area) exporter(e Exporter, item *yaml.Node, path string) {
 		a.fail(field("jar"), "%s.jar: %q is not the absolute path of a file in the image", path, e.Jar)
 	}
 	given := map[string]string{}
-	envNames := func(part string, exporters string, apps ...string) {
-		if other := given[exporters]; other != "" && exporters != "" {
-			a.fail(field(part), "%s: %s stands in %s and %s", path, exporters, other, part)
+	envNames := func(part, own string, apps ...string) {
+		if other := given[own]; other != "" {
+			a.fail(field(part), "%s: %s stands in %s and %s", path, own, other, part)
 		}
-		given[exporters] = part
-		for _, name := range append([]string{exporters}, apps...) {
+		given[own] = part
+		for _, name := range append([]string{own}, apps...) {
 			if !envName.MatchString(name) {
 				a.fail(field(part), "%s.%s: %q is not the name of an environment variable", path, part, name)
 			}

@@ -138,7 +138,7 @@ type BindingSecret struct {
 
 // Metrics says who scrapes and which exporters there are.
 type Metrics struct {
-	Consumers []string   `yaml:"consumers"` // default: prometheus
+	Consumers []string   `yaml:"consumers"` // who scrapes: prometheus (the default), azure, container-insights, datadog, grafana, opentelemetry
 	Registry  string     `yaml:"registry"`  // mirror of the exporters' images: contoso.azurecr.io/mirror
 	Exporters []Exporter `yaml:"exporters"` // add to the built-in ones, or replace one by name
 	Profiles  []string   `yaml:"profiles"`  // framework profiles that are on: spring-boot, quarkus, micronaut, opentelemetry
