@@ -18,7 +18,7 @@ import (
 // A container that another webhook puts first changes nothing of what was injected and announced, and brings no warning.
 func TestMetricsStayWhenAContainerJoins(t *testing.T) {
 	for _, name := range []string{"apache", "credentials", "custom", "dotnet", "exporter", "images", "jmx", "jmx-before-1.35", "jmx-policy", "memcached", "mongodb",
-		"mysql", "php-fpm", "postgres", "profiles", "rabbitmq", "redis", "several", "spring-boot", "statsd"} {
+		"mysql", "php-fpm", "postgres", "profiles", "rabbitmq", "redis", "runtimes-policy", "several", "spring-boot", "statsd"} {
 		for _, input := range reviewtest.Load(t, filepath.Join("testdata", "metrics", name, "in.yaml")) {
 			template, _, err := input.Object.Template()
 			if err != nil {

@@ -190,6 +190,14 @@ func tcp(p corev1.ContainerPort) bool { return p.Protocol == "" || p.Protocol ==
 // also runs clients and sentinels.
 func serves(c *corev1.Container, e *policy.Exporter) bool {
 	argv := append(slices.Clone(c.Command), c.Args...)
+	switch { // those that are for a language's runtime: the policy tells by the image whose they are
+	case e.Jar != "":
+		return true // the agent looks at the command itself
+	case e.Name == statsdExporter:
+		return len(argv) == 0 || runsGunicorn(c)
+	case e.Name == dotnetExporter:
+		return len(argv) == 0 || runsDotnet(c)
+	}
 	if slices.ContainsFunc(argv, func(word string) bool { return strings.Contains(word, "sentinel") }) {
 		return false
 	}

@@ -245,7 +245,15 @@ func imageBase(name string) string {
 // imageIs says whether one of the patterns describes an image.
 func imageIs(name string, patterns ...string) bool {
 	ref, err := image.Parse(name)
-	return err == nil && slices.ContainsFunc(patterns, func(text string) bool {
+	return err == nil && described(ref, patterns)
+}
+
+func described(ref image.Reference, patterns []string) bool {
+	base := ref.Base()
+	return slices.ContainsFunc(patterns, func(text string) bool {
+		if !strings.Contains(text, base) { // most of them, and quickly
+			return false
+		}
 		pattern, err := image.ParsePattern(text)
 		return err == nil && ref.Matches(pattern)
 	})
@@ -253,8 +261,12 @@ func imageIs(name string, patterns ...string) bool {
 
 // exporterFor is the exporter for an app's image, or nil.
 func exporterFor(all []policy.Exporter, appImage string) *policy.Exporter {
+	ref, err := image.Parse(appImage)
+	if err != nil {
+		return nil
+	}
 	for i := range all {
-		if imageIs(appImage, all[i].Match...) {
+		if described(ref, all[i].Match) {
 			return &all[i]
 		}
 	}
@@ -267,13 +279,17 @@ func exporterKind(all []policy.Exporter, name string) (kindName string, port int
 	if err != nil {
 		return "", 0
 	}
+	base := ref.Base()
 	for _, e := range all {
+		if e.Jar != "" || !strings.Contains(e.Image, base) {
+			continue
+		}
 		own, err := image.Parse(e.Image)
-		if err == nil && e.Jar == "" && own.Base() == ref.Base() && (own.Repository == ref.Repository || strings.Contains(own.Base(), "exporter")) {
+		if err == nil && own.Base() == base && (own.Repository == ref.Repository || strings.Contains(base, "exporter")) {
 			return e.Name, e.Port
 		}
 	}
-	kind := exporterKinds[strings.ReplaceAll(ref.Base(), "_", "-")]
+	kind := exporterKinds[strings.ReplaceAll(base, "_", "-")]
 	return kind.name, kind.port
 }
 
