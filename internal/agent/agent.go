@@ -1,6 +1,6 @@
 // Package agent is the program that Twelvefold puts into users' pods: fetch, an init container that brings secrets from Key Vault,
 // sync, a native sidecar that keeps them fresh, exec, which hands them to a command as environment variables where the kubelet can't,
-// and tail, a native sidecar that brings log files to stdout.
+// tail, a native sidecar that brings log files to stdout, and merge, one that serves the metrics of several endpoints as one.
 //
 // They take their orders from the environment, as the webhook wrote them into the pod: names only. They log one JSON object per line
 // on stderr. No value of a secret goes anywhere but into the files that fetch and sync write, and into the environment of what exec runs.
@@ -60,7 +60,7 @@ func (a *Agent) Run(ctx context.Context, args []string) (code int) {
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.AddCommand(a.fetchCommand(log), a.syncCommand(log), a.execCommand(log), a.tailCommand(log))
+	root.AddCommand(a.fetchCommand(log), a.syncCommand(log), a.execCommand(log), a.tailCommand(log), a.mergeCommand(log))
 	root.SetArgs(args)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
