@@ -46,6 +46,34 @@ func call(t testing.TB, pod corev1.Pod, effective *policy.Effective) *podpatch.B
 	return edit
 }
 
+// The revision of istio may be the namespace's; the pod's own goes before it.
+func TestIstioRevisionOfTheNamespace(t *testing.T) {
+	for _, c := range []struct {
+		namespace, pod string
+		merges         bool
+	}{{"asm-1-31", "", true}, {"1-32-1", "", true}, {"asm-1-30", "", false}, {"default", "", false}, {"11-31", "", false}, {"asm-1-31", "asm-1-30", false}, {"asm-1-29", "asm-1-31", true}} {
+		pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"twelvefold.dev/metrics": "8081,8082"}},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "api", Image: "registry.example.com/api:1.4.2"}}}}
+		if c.pod != "" {
+			pod.Labels = map[string]string{"istio.io/rev": c.pod}
+		}
+		raw, err := json.Marshal(pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit, err := podpatch.Decode(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts := reviewtest.Facts
+		facts.NamespaceLabels = map[string]string{"istio.io/rev": c.namespace}
+		mutate.Run(edit, consuming(t, "prometheus"), facts)
+		if got := edit.Pod().Annotations["prometheus.istio.io/scrape-targets"] == "8081:/metrics,8082:/metrics"; got != c.merges || got == (len(edit.Pod().Spec.InitContainers) > 0) {
+			t.Errorf("namespace %q, pod %q: istio merges is %v; annotations %v", c.namespace, c.pod, got, edit.Pod().Annotations)
+		}
+	}
+}
+
 // metricsPods are the bare pods of all fixtures of metrics.
 func metricsPods(t *testing.T) map[string]corev1.Pod {
 	t.Helper()

@@ -147,7 +147,8 @@ func (c *Context) only(did string, fits func(*podpatch.Container) bool) *podpatc
 func (c *Context) usable(text string, asked, shown []endpoint) bool {
 	port, ok := parsePort(text)
 	if !ok {
-		return false // lintMetrics tells the user
+		c.Skip("%s is %s, which is no port", portAnnotation, quoted(text)) // lintMetrics tells the user, too
+		return false
 	}
 	if _, set := c.Annotation(scrapeAnnotation); set && len(asked) == 0 {
 		c.publishOwn(port)

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"twelvefold.dev/internal/podpatch"
 )
 
 // dialect is how consumers are told of endpoints: by which annotations.
@@ -92,10 +90,10 @@ func (singleWords) several() bool { return false }
 func (singleWords) lacks(*Context, endpoint) string { return "" }
 
 // A scrape without a port makes Prometheus try every port of every container, so the three come together.
-func (w singleWords) words(_ *Context, ready []endpoint) []group {
+func (w singleWords) words(c *Context, ready []endpoint) []group {
 	e := ready[0]
 	all := [][2]string{{w.scrape, "true"}, {w.port, strconv.Itoa(int(e.port))}, {w.path, e.path}}
-	if e.scheme == "https" {
+	if e.scheme == "https" || c.ours[w.scheme] { // what is merged now may have been https before
 		all = append(all, [2]string{w.scheme, e.scheme})
 	}
 	return []group{{annotations: all, completed: true}}
@@ -240,35 +238,4 @@ func (openTelemetryWords) words(_ *Context, ready []endpoint) (groups []group) {
 		})
 	}
 	return groups
-}
-
-// declaredPorts are the TCP ports of the containers that keep running. all says whether each of the team's declares some.
-func (c *Context) declaredPorts() (ports []int32, all bool) {
-	all = true
-	for _, p := range c.Edit.AllContainers() {
-		if !runs(p) {
-			continue
-		}
-		before := len(ports)
-		for _, port := range p.Get().Ports {
-			if tcp(port) {
-				ports = append(ports, port.ContainerPort)
-			}
-		}
-		all = all && (len(ports) > before || c.Policy.Ignored(p.Name()))
-	}
-	slices.Sort(ports)
-	return slices.Compact(ports), all
-}
-
-// portNamed is the port that a container declares by this name, or 0.
-func (c *Context) portNamed(name string) int32 {
-	for _, p := range slices.DeleteFunc(c.Edit.AllContainers(), func(p *podpatch.Container) bool { return !runs(p) }) {
-		for _, port := range p.Get().Ports {
-			if port.Name == name && name != "" {
-				return port.ContainerPort
-			}
-		}
-	}
-	return 0
 }

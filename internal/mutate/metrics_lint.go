@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"twelvefold.dev/internal/podpatch"
 )
 
 // lintMetrics warns of what the user's own annotations tell a consumer in vain. Charts have such annotations without
@@ -63,6 +65,9 @@ func (c *Context) lintPortValue(key, text, who string) {
 		fix := "write digits from 1 to 65535"
 		if named := c.portNamed(text); named > 0 {
 			fix = write(key, strconv.Itoa(int(named)))
+		}
+		if all, err := parseEndpoints(text); err == nil && len(all) > 1 {
+			fix = "remove it and " + write(metricsAnnotation, text)
 		}
 		c.Warn(annotationField(key), "", quoted(text)+" is no port: "+who+" drops it", fix)
 		return
@@ -213,4 +218,35 @@ func (c *Context) lintPort() {
 	if declared, _ := c.declaredPorts(); len(declared) > 1 {
 		c.Warn(annotationField(scrapeAnnotation), "", "there is no prometheus.io/port, so each of the ports "+list(declared)+" is scraped", write(portAnnotation, strconv.Itoa(int(declared[0]))))
 	}
+}
+
+// declaredPorts are the TCP ports of the containers that keep running. all says whether each of the team's declares some.
+func (c *Context) declaredPorts() (ports []int32, all bool) {
+	all = true
+	for _, p := range c.Edit.AllContainers() {
+		if !runs(p) {
+			continue
+		}
+		before := len(ports)
+		for _, port := range p.Get().Ports {
+			if tcp(port) {
+				ports = append(ports, port.ContainerPort)
+			}
+		}
+		all = all && (len(ports) > before || c.Policy.Ignored(p.Name()))
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports), all
+}
+
+// portNamed is the port that a container declares by this name, or 0.
+func (c *Context) portNamed(name string) int32 {
+	for _, p := range slices.DeleteFunc(c.Edit.AllContainers(), func(p *podpatch.Container) bool { return !runs(p) }) {
+		for _, port := range p.Get().Ports {
+			if port.Name == name && name != "" {
+				return port.ContainerPort
+			}
+		}
+	}
+	return 0
 }

@@ -4,20 +4,21 @@ import "twelvefold.dev/internal/policy"
 
 var metricsPage = policy.Page{
 	Title: "Metrics are there for Prometheus and others: annotations, and an exporter where the app has none",
-	Why: "Prometheus scrapes what is annotated, and so do others, each by annotations of its own: Twelvefold writes those of the " +
+	Why: "Prometheus scrapes what is annotated, and so do others, each by annotations of its own. Twelvefold writes those of the " +
 		"consumers that the policy names in metrics.consumers, always whole. It looks for an endpoint in each container, and takes the first of: (1) what " +
 		"twelvefold.dev/metrics or twelvefold.dev/exporter names; (2) the pod's own prometheus.io annotations, which are never " +
 		"changed, only completed; (3) an exporter, or a JMX agent, that is there already; (4) a port named metrics, http-metrics or " +
 		"prometheus; (5) the image: redis, valkey, keydb, nginx, openresty, postgres, mysql, mariadb, memcached, httpd, php-fpm and " +
 		"mongodb get an exporter as a native sidecar, rabbitmq is annotated; (6) a framework profile that the policy or the pod " +
-		"switches on. A port is never guessed. Several endpoints, which prometheus.io/port can't hold, are served as one by a native " +
-		"sidecar, twelvefold-merge; the label twelvefold_source tells the container. The annotation twelvefold.dev/status says what was taken and what was not, and why.",
+		"switches on. A port is never guessed. Of two endpoints or more, which prometheus.io/port can't hold, a native sidecar, " +
+		"twelvefold-merge, serves one; the label twelvefold_source tells the container. The annotation twelvefold.dev/status says what was taken and " +
+		"what was not, and why.",
 	Fix: "Name the app's port metrics, or write twelvefold.dev/metrics: PORT[/PATH], several with commas; without a path it is " +
 		"/metrics. An exporter by name: twelvefold.dev/exporter: redis, or another that is built in (postgres, jmx, dotnet, statsd …) or that the policy adds under " +
 		"metrics.exporters. A framework by name: twelvefold.dev/metrics-profile: spring-boot, quarkus, micronaut or opentelemetry.\n\n" +
 		"Credentials: an exporter gets the password from the source of the app's variable (POSTGRES_PASSWORD, MYSQL_ROOT_PASSWORD, " +
-		"REDIS_PASSWORD or what --requirepass takes …). It must have a valueFrom or be a Key Vault reference. A password that stands " +
-		"in the pod as text, in a file or in envFrom isn't copied, and no exporter is added. One in the app's own configuration file " +
+		"REDIS_PASSWORD or what --requirepass takes …). It must have a valueFrom, be a Key Vault reference, or a _FILE in a mounted Secret. A password that stands " +
+		"in the pod as text, in a file that is no Secret's key, or in envFrom isn't copied, and no exporter is added. One in the app's own configuration file " +
 		"isn't seen: give it by a variable.\n\n" +
 		"nginx must serve stub_status at /stub_status on the port that the container declares, httpd server-status at " +
 		"/server-status, php-fpm its status at /status:\n\n" +
@@ -28,7 +29,7 @@ var metricsPage = policy.Page{
 		"A profile sets the framework's switches as variables where the pod doesn't; they replace the app's own files. It needs to know " +
 		"the port: from the command, a variable, or the port declared as management, metrics or http.\n\n" +
 		"No exporter is added with hostNetwork, on Windows and on virtual nodes, and none before Kubernetes 1.29, where a Job would " +
-		"never end. Nothing is merged there either: the first endpoint is taken.\n\n" +
+		"never end; and nothing is merged there: the first endpoint is taken.\n\n" +
 		"Consumers: prometheus (the default), azure and container-insights read prometheus.io/scrape, port, path and scheme (azure no scheme: it " +
 		"scrapes over http); grafana k8s.grafana.com/scrape, metrics.portNumber, metrics.path and metrics.scheme; datadog " +
 		"ad.datadoghq.com/CONTAINER.checks; opentelemetry io.opentelemetry.discovery.metrics.PORT/enabled, scraper and config. Datadog and " +

@@ -171,7 +171,7 @@ func (c *Context) completable(w singleWords, e endpoint) bool {
 		}
 	}
 	for _, key := range []string{w.port, w.path, w.scheme} { // tells them from ours when the pod is seen again
-		if text, set := c.Annotation(key); set && text != metricsmerge.Path && !strings.HasPrefix(e.why, "step 2") {
+		if text, set := c.Annotation(key); set && text != metricsmerge.Path && text != "http" && !strings.HasPrefix(e.why, "step 2") {
 			c.Skip("%s", own(key))
 		}
 	}
@@ -204,8 +204,8 @@ func (c *Context) hideSingle(w singleWords) {
 		c.ours[w.port], c.ours[w.path], c.ours[w.scrape] = true, true, true
 		return
 	}
-	port, set := c.Annotation(w.port)
-	if _, number := parsePort(port); !set || !number || !c.didBefore(`\b`+port+`\b`) {
+	port, _ := c.Annotation(w.port)
+	if _, number := parsePort(port); !number || len(c.DoneBefore()) == 0 || !c.didBefore(`\b`+port+`\b`) {
 		return
 	}
 	skipped := c.before.Skipped["metrics"]
