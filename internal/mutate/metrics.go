@@ -2,7 +2,6 @@ package mutate
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 )
 
@@ -29,36 +28,14 @@ func metrics(c *Context) {
 	c.hideOurs()
 	defer func() { c.ours = nil }()
 	c.lintMetrics()
-	mayBeLeft := c.reads("prometheus", "azure", "container-insights") && !c.ours[portAnnotation] // else it was annotated before
-	others := slices.ContainsFunc(c.dialects(), func(d dialect) bool { return d != prometheusWords })
-	if mayBeLeft && !others && c.leftToMonitor() {
+	monitors := c.reads("prometheus", "azure", "container-insights") && !c.ours[portAnnotation] // it was annotated before
+	if monitors && c.leftToMonitor() {
 		return
 	}
-	c.left = mayBeLeft && others && c.leftToMonitorToo()
-	ready := c.prepare(c.besideMeshes(c.detect()))
-	if mayBeLeft && !c.left && c.nowMonitored(ready) {
-		if !others {
-			return
-		}
-		c.left = true
-	}
-	if len(ready) > 0 {
+	if ready := c.prepare(c.besideMeshes(c.detect())); len(ready) > 0 && !(monitors && c.nowMonitored(ready)) {
 		c.publish(ready)
 	}
 	c.lintPort()
-}
-
-// leftToMonitorToo is leftToMonitor where there are consumers who read no monitors: they are told all the same.
-func (c *Context) leftToMonitorToo() bool {
-	metrics, _ := c.Annotation(metricsAnnotation)
-	if text, set := c.Annotation(scrapeAnnotation); metrics == "none" || set && text != "true" {
-		return false
-	}
-	monitor := c.monitored()
-	if monitor != "" {
-		c.leaveTo(monitor)
-	}
-	return monitor != ""
 }
 
 func annotationField(key string) string { return fmt.Sprintf("metadata.annotations[%q]", key) }

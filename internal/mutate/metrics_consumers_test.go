@@ -34,11 +34,6 @@ func consuming(t testing.TB, names ...string) *policy.Effective {
 // call runs the mutators on a pod.
 func call(t testing.TB, pod corev1.Pod, effective *policy.Effective) *podpatch.Builder {
 	t.Helper()
-	return callWith(t, pod, effective, reviewtest.Facts)
-}
-
-func callWith(t testing.TB, pod corev1.Pod, effective *policy.Effective, facts policy.Facts) *podpatch.Builder {
-	t.Helper()
 	raw, err := json.Marshal(pod)
 	if err != nil {
 		t.Fatal(err)
@@ -47,29 +42,8 @@ func callWith(t testing.TB, pod corev1.Pod, effective *policy.Effective, facts p
 	if err != nil {
 		t.Fatal(err)
 	}
-	mutate.Run(edit, effective, facts)
+	mutate.Run(edit, effective, reviewtest.Facts)
 	return edit
-}
-
-// A monitor is no reason to leave out those who read no monitors.
-func TestOthersAreToldBesideAMonitor(t *testing.T) {
-	effective, facts := consuming(t, "prometheus", "datadog", "grafana"), reviewtest.Facts
-	for name, monitored := range map[string]func(*corev1.Pod) string{
-		"of the app": func(*corev1.Pod) string { return "PodMonitor shop/all" },
-		"of an exporter too": func(pod *corev1.Pod) string {
-			return map[bool]string{true: "PodMonitor shop/all"}[len(pod.Spec.InitContainers) > 0]
-		},
-	} {
-		facts.Monitored = monitored
-		after := callWith(t, shop(), effective, facts)
-		annotations := after.Pod().Annotations
-		if annotations["prometheus.io/port"] != "" || annotations["k8s.grafana.com/metrics.portNumber"] != "9464" || annotations["ad.datadoghq.com/cache.checks"] == "" {
-			t.Errorf("%s: %v", name, annotations)
-		}
-		if again := callWith(t, *after.Pod(), effective, facts); len(again.Operations()) > 0 {
-			t.Errorf("%s: the second call has a patch: %v", name, again.Operations())
-		}
-	}
 }
 
 // The revision of istio may be the namespace's; the pod's own goes before it.
@@ -83,9 +57,17 @@ func TestIstioRevisionOfTheNamespace(t *testing.T) {
 		if c.pod != "" {
 			pod.Labels = map[string]string{"istio.io/rev": c.pod}
 		}
+		raw, err := json.Marshal(pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit, err := podpatch.Decode(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
 		facts := reviewtest.Facts
 		facts.NamespaceLabels = map[string]string{"istio.io/rev": c.namespace}
-		edit := callWith(t, pod, consuming(t, "prometheus"), facts)
+		mutate.Run(edit, consuming(t, "prometheus"), facts)
 		if got := edit.Pod().Annotations["prometheus.istio.io/scrape-targets"] == "8081:/metrics,8082:/metrics"; got != c.merges || got == (len(edit.Pod().Spec.InitContainers) > 0) {
 			t.Errorf("namespace %q, pod %q: istio merges is %v; annotations %v", c.namespace, c.pod, got, edit.Pod().Annotations)
 		}

@@ -42,7 +42,7 @@ var metricsPage = policy.Page{
 		"the pod's or the namespace's revision (istio.io/rev: asm-1-31) or the proxy's image tells that it is 1.31 or newer, istio merges several endpoints itself, by " +
 		"prometheus.istio.io/scrape-targets; prometheus.istio.io/merge-metrics: \"false\" keeps it from that. Ports of istio, linkerd and Dapr (9090, or " +
 		"dapr.io/metrics-port) are neither scraped nor taken.\n\n" +
-		"A pod that a PodMonitor or ServiceMonitor scrapes already gets no prometheus.io annotations, which would have it scraped twice, and no exporter " +
+		"A pod that a PodMonitor or ServiceMonitor scrapes already gets no annotations, which would have it scraped twice, and no exporter " +
 		"but the one that twelvefold.dev/exporter names. A monitor counts if it looks into the pod's namespace, selects the pod or a Service that " +
 		"leads to it, and has an endpoint for one of the pod's ports; one that keeps pods by prometheus.io annotations, or only a mesh's " +
 		"proxy, doesn't. Of prometheus.io annotations that the pod has of its own there is a warning.",

@@ -54,7 +54,7 @@ func (c *Context) publishOwn(port int32) {
 func (c *Context) needsOne() bool {
 	return slices.ContainsFunc(c.dialects(), func(d dialect) bool {
 		words, single := d.(singleWords)
-		if !single || words == prometheusWords && (c.left || c.istioHas() && c.mergeSidecar() == nil) {
+		if !single || words == prometheusWords && c.istioHas() && c.mergeSidecar() == nil {
 			return false
 		}
 		if words == prometheusWords {
@@ -108,9 +108,6 @@ func (c *Context) asOne(ready []endpoint) []endpoint {
 
 // tell writes a dialect's annotations. What the user wrote is not changed.
 func (c *Context) tell(d dialect, ready []endpoint) {
-	if d == prometheusWords && c.left {
-		return
-	}
 	if d == prometheusWords && c.istioHas() {
 		c.Skip("the prometheus.io annotations are istio's: its proxy serves what they named when it was injected")
 		return

@@ -53,7 +53,6 @@ type Context struct {
 	status   Status
 	findings []policy.Finding
 	ours     map[string]bool // annotations that [Context.Annotation] leaves out
-	left     bool            // the pod's metrics are left to a monitor by those who read monitors
 }
 
 // Run lets every mutator edit the pod and writes the status annotation. A finding at level deny means that the pod must
