@@ -26,14 +26,12 @@ func metrics(c *Context) {
 		return
 	}
 	c.hideOurs()
-	defer func() { c.ours = nil }()
+	defer func() { c.ours, c.monitor = nil, "" }()
 	c.lintMetrics()
-	monitors := c.reads("prometheus", "azure", "container-insights") && !c.ours[portAnnotation] // it was annotated before
-	if monitors && c.leftToMonitor() {
-		return
-	}
-	if ready := c.prepare(c.besideMeshes(c.detect())); len(ready) > 0 && !(monitors && c.nowMonitored(ready)) {
-		c.publish(ready)
+	if !c.leftToMonitor() {
+		if ready := c.prepare(c.besideMeshes(c.detect())); len(ready) > 0 && !c.nowLeft(ready) {
+			c.publish(ready)
+		}
 	}
 	c.lintPort()
 }

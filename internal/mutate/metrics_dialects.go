@@ -30,8 +30,13 @@ type group struct {
 	completed bool
 }
 
-// dialects are those of the consumers that the policy names, each once.
-func (c *Context) dialects() (all []dialect) {
+// dialects are those to tell of endpoints: without those whose consumers scrape the pod by a monitor.
+func (c *Context) dialects() []dialect {
+	return slices.DeleteFunc(c.allDialects(), c.leftOut)
+}
+
+// allDialects are those of the consumers that the policy names, each once.
+func (c *Context) allDialects() (all []dialect) {
 	for _, consumer := range c.consumers() {
 		var d dialect
 		switch consumer {

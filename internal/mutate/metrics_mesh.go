@@ -128,7 +128,7 @@ func (c *Context) besideMeshes(found []endpoint) []endpoint {
 		why := ""
 		switch {
 		case e.exporter != nil && e.port == 0:
-			if slices.Equal(c.dialects(), []dialect{openTelemetryWords{}}) {
+			if slices.Equal(c.allDialects(), []dialect{openTelemetryWords{}}) {
 				why = "the OpenTelemetry Collector finds ports of main containers only, and an exporter beside the app is none"
 			}
 		case slices.Contains(c.daprPorts(), e.port):

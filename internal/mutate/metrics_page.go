@@ -35,15 +35,15 @@ var metricsPage = policy.Page{
 		"ad.datadoghq.com/CONTAINER.checks; opentelemetry io.opentelemetry.discovery.metrics.PORT/enabled, scraper and config. Datadog and " +
 		"OpenTelemetry get every endpoint as it is, but OpenTelemetry's Collector sees only ports that main containers declare. " +
 		"Annotations of a consumer's that the pod has of its own are not changed, and nothing is merged for a port of its own. Of what its " +
-		"consumer would drop there is a warning when the pod or its workload is applied: a port that is no number or that no container declares, " +
-		"an URL or a path without a slash, a scrape that is neither true nor false or lacks the port, JSON that doesn't parse, two consumers that are told " +
-		"different things.\n\n" +
-		"Meshes: istio's proxy takes the prometheus.io annotations to itself when it is injected and serves them on 15020, which is left so. Where " +
-		"the pod's or the namespace's revision (istio.io/rev: asm-1-31) or the proxy's image tells that it is 1.31 or newer, istio merges several endpoints itself, by " +
-		"prometheus.istio.io/scrape-targets; prometheus.istio.io/merge-metrics: \"false\" keeps it from that. Ports of istio, linkerd and Dapr (9090, or " +
-		"dapr.io/metrics-port) are neither scraped nor taken.\n\n" +
-		"A pod that a PodMonitor or ServiceMonitor scrapes already gets no annotations, which would have it scraped twice, and no exporter " +
-		"but the one that twelvefold.dev/exporter names. A monitor counts if it looks into the pod's namespace, selects the pod or a Service that " +
+		"consumer would drop there is a warning when the pod or its workload is applied: a port that is no number or that no container " +
+		"declares, an URL or a path without a slash, a scrape that is neither true nor false or lacks the port, JSON that doesn't parse, " +
+		"two consumers that are told different things.\n\n" +
+		"Meshes: istio's proxy takes the prometheus.io annotations to itself when it is injected and serves them on 15020, which is left " +
+		"so. Where the pod's or the namespace's revision (istio.io/rev: asm-1-31) or the proxy's image tells that it is 1.31 or newer, " +
+		"istio merges several endpoints itself, by prometheus.istio.io/scrape-targets; prometheus.istio.io/merge-metrics: \"false\" keeps it " +
+		"from that. Ports of istio, linkerd and Dapr (9090, or dapr.io/metrics-port) are neither scraped nor taken.\n\n" +
+		"A pod that a PodMonitor or ServiceMonitor scrapes already gets no annotations for prometheus, azure and grafana, which would have " +
+		"it scraped twice; where no other consumer is named, it gets no exporter and no profile but those that its annotations name. A monitor counts if it looks into the pod's namespace, selects the pod or a Service that " +
 		"leads to it, and has an endpoint for one of the pod's ports; one that keeps pods by prometheus.io annotations, or only a mesh's " +
 		"proxy, doesn't. Of prometheus.io annotations that the pod has of its own there is a warning.",
 	Allowed: "twelvefold.dev/metrics: none and prometheus.io/scrape: \"false\" opt out of all of it, twelvefold.dev/exporter: none " +

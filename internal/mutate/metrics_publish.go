@@ -70,8 +70,9 @@ func (c *Context) needsOne() bool {
 
 // mostEndpoints is how many endpoints can be published.
 func (c *Context) mostEndpoints() int {
-	switch several := slices.ContainsFunc(c.dialects(), dialect.several); {
-	case several, c.istioTargets(), c.noMerge() == "":
+	all := c.dialects()
+	switch several := slices.ContainsFunc(all, dialect.several); {
+	case len(all) == 0, several, c.istioTargets(), c.noMerge() == "":
 		return metricsmerge.MaxTargets
 	}
 	return 1

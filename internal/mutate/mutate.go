@@ -53,6 +53,7 @@ type Context struct {
 	status   Status
 	findings []policy.Finding
 	ours     map[string]bool // annotations that [Context.Annotation] leaves out
+	monitor  string          // that scrapes the pod; empty if none does
 }
 
 // Run lets every mutator edit the pod and writes the status annotation. A finding at level deny means that the pod must
