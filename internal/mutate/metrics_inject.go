@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
-	"twelvefold.dev/internal/keyvault/envfile"
 	"twelvefold.dev/internal/policy"
 )
 
@@ -29,7 +27,7 @@ func (c *Context) inject(at *endpoint) error {
 	if e.Jar != "" {
 		return c.injectAgent(at)
 	}
-	if _, err := credentials(at.app.Get(), e); err != nil { // first: the sidecar that is there may be another app's
+	if _, err := c.credentials(at.app.Get(), e); err != nil { // first: the sidecar that is there may be another app's
 		return err
 	}
 	for _, p := range c.Edit.InitContainers() {
@@ -72,7 +70,7 @@ func (c *Context) sidecarFor(at *endpoint) (container corev1.Container, appPort 
 	if appPort, err = c.appPort(at.app.Get(), e); err != nil {
 		return container, 0, err
 	}
-	env, err := credentials(at.app.Get(), e)
+	env, err := c.credentials(at.app.Get(), e)
 	if err != nil {
 		return container, 0, err
 	}
@@ -189,115 +187,4 @@ func (c *Context) appPort(get *corev1.Container, e *policy.Exporter) (int32, err
 		}
 	}
 	return 0, fmt.Errorf("the container declares several ports, none named %s or http", e.Name)
-}
-
-var requirepass = regexp.MustCompile(`--requirepass(?:[ =]+["']?(?:\$\(([A-Za-z_]\w*)\)|\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)))?`)
-
-// credentials are the app's, by reference: a secret that stands in the pod as text is not copied. With them come what is
-// no secret: the names of the user and the database.
-func credentials(c *corev1.Container, e *policy.Exporter) (env []corev1.EnvVar, err error) {
-	for _, name := range slices.Sorted(maps.Keys(e.Credentials)) {
-		sources, required := e.Credentials[name], false
-		if found := requirepass.FindStringSubmatch(strings.Join(append(slices.Clone(c.Command), c.Args...), " ")); e.Name == "redis" && found != nil {
-			required = true
-			if source := found[1] + found[2] + found[3]; source != "" {
-				sources = policy.Names{source}
-			} else {
-				return nil, errors.New("--requirepass is given as text; take the password from a secret's variable")
-			}
-		}
-		value, err := credential(c, sources)
-		if err != nil {
-			return nil, err
-		}
-		if value != nil {
-			env = append(env, corev1.EnvVar{Name: name, ValueFrom: value})
-		} else if required {
-			return nil, fmt.Errorf("--requirepass takes %s, which the container's env doesn't have", sources[0])
-		}
-	}
-	if len(e.Credentials) > 0 && len(env) == 0 {
-		if e.Passwordless == nil {
-			return nil, nil // then there is no user either
-		}
-		if !slices.ContainsFunc(e.Passwordless, func(name string) bool { return says(c, name) }) {
-			return nil, fmt.Errorf("its env has no password: none of %s", strings.Join(slices.Concat(slices.Collect(maps.Values(e.Credentials))...), ", "))
-		}
-	}
-	for _, name := range slices.Backward(slices.Sorted(maps.Keys(e.Values))) {
-		value, err := openValue(c, name, e.Values[name])
-		if err != nil {
-			return nil, err
-		}
-		if value != nil {
-			env = slices.Insert(env, 0, *value)
-		}
-	}
-	return env, nil
-}
-
-// says tells whether a variable that allows to have no password does so.
-func says(c *corev1.Container, name string) bool {
-	value, _ := plainEnv(c, name)
-	return slices.Contains([]string{"trust", "yes", "true", "1"}, strings.ToLower(value))
-}
-
-// credential is the source of the app's first variable of those named, or nil if it has none.
-func credential(c *corev1.Container, names policy.Names) (*corev1.EnvVarSource, error) {
-	for _, name := range names {
-		if i := lastEnv(c, name); i >= 0 && (c.Env[i].ValueFrom != nil || c.Env[i].Value != "") {
-			if envfile.HasPlaceholder(c.Env[i].Value) {
-				return nil, fmt.Errorf("%s comes from Key Vault by exec, which the exporter doesn't see", name)
-			}
-			if c.Env[i].ValueFrom == nil {
-				return nil, fmt.Errorf("%s stands in the pod as text; take it from a secret with valueFrom", name)
-			}
-			return copyable(c.Env[i])
-		}
-	}
-	for _, name := range names {
-		if lastEnv(c, name+"_FILE") >= 0 {
-			return nil, fmt.Errorf("the app reads %s from a file, which the exporter doesn't see", name)
-		}
-	}
-	if len(c.EnvFrom) > 0 && len(names) > 0 {
-		return nil, fmt.Errorf("envFrom may bring %s; write it in env with its valueFrom", names[0])
-	}
-	return nil, nil
-}
-
-// openValue is a variable of the exporter with what is no secret, or nil.
-func openValue(c *corev1.Container, name string, v policy.Value) (*corev1.EnvVar, error) {
-	for _, from := range v.From {
-		i := lastEnv(c, from)
-		switch {
-		case i < 0 && lastEnv(c, from+"_FILE") >= 0:
-			return nil, fmt.Errorf("the app reads %s from a file, which the exporter doesn't see", from)
-		case i < 0:
-			continue
-		case envfile.HasPlaceholder(c.Env[i].Value):
-			return nil, fmt.Errorf("%s comes from Key Vault by exec, which the exporter doesn't see", from)
-		case c.Env[i].ValueFrom != nil:
-			source, err := copyable(c.Env[i])
-			return &corev1.EnvVar{Name: name, ValueFrom: source}, err
-		case strings.Contains(c.Env[i].Value, "$("):
-			return nil, fmt.Errorf("%s is made of other variables, which the exporter doesn't have", from)
-		case c.Env[i].Value != "":
-			return &corev1.EnvVar{Name: name, Value: c.Env[i].Value}, nil
-		}
-	}
-	if len(c.EnvFrom) > 0 && len(v.From) > 0 {
-		return nil, fmt.Errorf("envFrom may bring %s; write it in env", v.From[0])
-	}
-	if v.Default == "" {
-		return nil, nil
-	}
-	return &corev1.EnvVar{Name: name, Value: v.Default}, nil
-}
-
-func copyable(e corev1.EnvVar) (*corev1.EnvVarSource, error) {
-	if from := e.ValueFrom; from.SecretKeyRef == nil && from.ConfigMapKeyRef == nil && from.FileKeyRef == nil {
-		return nil, fmt.Errorf("%s has a source that can't be copied", e.Name)
-	}
-	return e.ValueFrom.DeepCopy(), nil
 }

@@ -17,8 +17,8 @@ var metricsPage = policy.Page{
 		"/metrics. An exporter by name: twelvefold.dev/exporter: redis, or another that is built in (postgres, jmx, dotnet, statsd …) or that the policy adds under " +
 		"metrics.exporters. A framework by name: twelvefold.dev/metrics-profile: spring-boot, quarkus, micronaut or opentelemetry.\n\n" +
 		"Credentials: an exporter gets the password from the source of the app's variable (POSTGRES_PASSWORD, MYSQL_ROOT_PASSWORD, " +
-		"REDIS_PASSWORD or what --requirepass takes …). It must have a valueFrom or be a Key Vault reference. A password that stands " +
-		"in the pod as text, in a file or in envFrom isn't copied, and no exporter is added. One in the app's own configuration file " +
+		"REDIS_PASSWORD or what --requirepass takes …). It must have a valueFrom, be a Key Vault reference, or a _FILE in a mounted Secret. A password that stands " +
+		"in the pod as text, in a file that is no Secret's key, or in envFrom isn't copied, and no exporter is added. One in the app's own configuration file " +
 		"isn't seen: give it by a variable.\n\n" +
 		"nginx must serve stub_status at /stub_status on the port that the container declares, httpd server-status at " +
 		"/server-status, php-fpm its status at /status:\n\n" +
