@@ -145,6 +145,8 @@ func TestRights(t *testing.T) {
 		{APIGroups: []string{""}, Resources: []string{"namespaces", "serviceaccounts"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get", "list"}},
 		lists("", "configmaps"), lists("secrets-store.csi.x-k8s.io", "secretproviderclasses"), lists("spv.no", "azurekeyvaultsecrets"),
+		{APIGroups: []string{"monitoring.coreos.com", "azmonitoring.coreos.com"}, Resources: []string{"podmonitors", "servicemonitors"}, Verbs: []string{"list", "watch"}},
+		lists("", "services"),
 	}
 	configurations := rbacv1.PolicyRule{APIGroups: []string{"admissionregistration.k8s.io"},
 		Resources:     []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
@@ -190,12 +192,12 @@ func TestRightsFollowTheValues(t *testing.T) {
 		return all
 	}
 	before := render(t)
-	off := render(t, "keyVault.configMaps=false", "keyVault.secretProviderClasses=false", "keyVault.azureKeyVaultSecrets=false")
+	off := render(t, "keyVault.configMaps=false", "keyVault.secretProviderClasses=false", "keyVault.azureKeyVaultSecrets=false", "metrics.monitors=false")
 	on := render(t, "rollout.enabled=true")
 	const name = "ClusterRole/twelvefold-webhook"
 	base := rights(get[*rbacv1.ClusterRole](t, before, name).Rules)
 	kept := slices.DeleteFunc(slices.Clone(base), func(s string) bool { return strings.HasSuffix(s, " list,watch") })
-	if diff := cmp.Diff(kept, rights(get[*rbacv1.ClusterRole](t, off, name).Rules)); diff != "" || len(kept) != len(base)-3 {
+	if diff := cmp.Diff(kept, rights(get[*rbacv1.ClusterRole](t, off, name).Rules)); diff != "" || len(kept) != len(base)-6 {
 		t.Errorf("without sources (-want +got):\n%s", diff)
 	}
 	var added []string

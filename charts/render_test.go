@@ -118,7 +118,7 @@ var scheme = func() *runtime.Scheme {
 	return s
 }()
 
-// decode refuses fields that the object's type doesn't have, and kinds that are neither Kubernetes' nor cert-manager's.
+// decode refuses fields that the object's type doesn't have, and kinds that are neither Kubernetes', cert-manager's nor PodMonitors.
 func decode(t *testing.T, raw []byte) (name string, object runtime.Object) {
 	t.Helper()
 	var u unstructured.Unstructured
@@ -130,6 +130,9 @@ func decode(t *testing.T, raw []byte) (name string, object runtime.Object) {
 	object, err := scheme.New(kind)
 	if runtime.IsNotRegisteredError(err) && kind == (schema.GroupVersionKind{Group: "cert-manager.io", Version: "v1", Kind: "Certificate"}) {
 		return name, &u
+	}
+	if isMonitor(kind) {
+		object, err = &podMonitor{}, nil
 	}
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"twelvefold.dev/internal/admission"
@@ -40,6 +41,8 @@ func (fakeCluster) ServiceAccount(_ context.Context, namespace, _ string) (map[s
 }
 
 func (fakeCluster) Object(context.Context, string, string, string) []byte { return nil }
+
+func (fakeCluster) Monitored(string, *corev1.Pod) string { return "" }
 
 func (fakeCluster) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }
 

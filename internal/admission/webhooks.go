@@ -11,6 +11,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"twelvefold.dev/internal/keyvault"
@@ -28,6 +29,8 @@ type Cluster interface {
 	ServiceAccount(ctx context.Context, namespace, name string) (map[string]string, error)
 	// Object is an object that a pod may take references from, as [policy.Lookup] has it.
 	Object(ctx context.Context, namespace, kind, name string) []byte
+	// Monitored names the monitor that scrapes a pod of the namespace, as [policy.Lookup] has it.
+	Monitored(namespace string, pod *corev1.Pod) string
 	// Kubernetes are the versions of the API server and of the oldest kubelet.
 	Kubernetes() policy.Kubernetes
 }
@@ -176,8 +179,9 @@ func (w *Webhooks) Input(ctx context.Context, object manifest.Object) review.Inp
 		Kubernetes:      w.Cluster.Kubernetes(),
 		AgentImage:      w.AgentImage,
 		Lookup: policy.Lookup{
-			Object: func(kind, name string) []byte { return w.Cluster.Object(ctx, object.Namespace, kind, name) },
-			Secret: w.Secret,
+			Object:    func(kind, name string) []byte { return w.Cluster.Object(ctx, object.Namespace, kind, name) },
+			Secret:    w.Secret,
+			Monitored: func(pod *corev1.Pod) string { return w.Cluster.Monitored(object.Namespace, pod) },
 		},
 	}, ServiceAccount: func(name string) (map[string]string, error) {
 		return w.Cluster.ServiceAccount(ctx, object.Namespace, name)

@@ -18,7 +18,7 @@ import (
 func splitLines(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") }
 
 func TestPanicShowsNoValue(t *testing.T) {
-	for _, command := range []string{"fetch", "sync", "tail"} {
+	for _, command := range []string{"fetch", "sync", "tail", "merge"} {
 		var log bytes.Buffer
 		a := &agent.Agent{Env: func(string) string { panic(marker) }, Stdout: &log, Stderr: &log}
 		if code := a.Run(t.Context(), []string{command}); code != agent.ExitInternal {
@@ -57,12 +57,13 @@ func TestHelp(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--help"}, []string{"fetch", "sync", "exec", "tail", "link"}},
+		{[]string{"--help"}, []string{"fetch", "sync", "exec", "tail", "link", "merge"}},
 		{[]string{"link", "--help"}, []string{"TWELVEFOLD_LINKS", "Exit codes"}},
 		{[]string{"fetch", "--help"}, []string{"--env-file", "--files-dir", "--volumes-dir", "--bin-dir", "--state-dir", "--deadline", "TWELVEFOLD_PLAN", "TWELVEFOLD_ROTATION", "TWELVEFOLD_IDENTITY", "TWELVEFOLD_CREDENTIAL_DIR", "HTTPS_PROXY", "Exit codes", "  15  "}},
 		{[]string{"sync", "--help"}, []string{"--restart-limit", "--state-dir", "TWELVEFOLD_INTERVAL", "files", "restart", "Exit codes", "  77  "}},
 		{[]string{"exec", "--help"}, []string{"exec [flags] -- COMMAND", "@Twelvefold(KEY)", "--values", "/twelvefold/env/exec.json", "Exit codes", " 126  ", " 127  "}},
 		{[]string{"tail", "--help"}, []string{"TWELVEFOLD_LOGS", "--state-dir"}},
+		{[]string{"merge", "--help"}, []string{"TWELVEFOLD_MERGE", "twelvefold_source", "twelvefold_merge_target_up", "GOMEMLIMIT", "Exit codes", "  10  "}},
 	} {
 		var out, log bytes.Buffer
 		a := &agent.Agent{Env: func(string) string { return "" }, Stdout: &out, Stderr: &log}
@@ -112,7 +113,7 @@ func TestLink(t *testing.T) {
 }
 
 func TestBadUsage(t *testing.T) {
-	for _, args := range [][]string{{"fletch"}, {"fetch", "extra"}, {"fetch", "--deadline", "soon"}, {"tail"}, {"link"}, {"link", "extra"}, {"sync"}, {"sync", "extra"}, {"exec"}} {
+	for _, args := range [][]string{{"fletch"}, {"fetch", "extra"}, {"fetch", "--deadline", "soon"}, {"tail"}, {"link"}, {"link", "extra"}, {"merge"}, {"merge", "extra"}, {"sync"}, {"sync", "extra"}, {"exec"}} {
 		var out, log bytes.Buffer
 		a := &agent.Agent{Env: func(string) string { return "" }, Stdout: &out, Stderr: &log}
 		if code := a.Run(t.Context(), args); code != agent.ExitConfiguration || !strings.Contains(log.String(), `"error"`) {

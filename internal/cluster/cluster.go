@@ -1,6 +1,6 @@
 // Package cluster knows what the webhook must know of the cluster, and keeps it in caches that fill in the background:
-// labels of opted-in namespaces, annotations of service accounts, objects that hold references to Key Vault, and the
-// versions of the API server and the kubelets.
+// labels of opted-in namespaces, annotations of service accounts, objects that hold references to Key Vault, monitors that
+// scrape pods, and the versions of the API server and the kubelets.
 package cluster
 
 import (
@@ -76,6 +76,11 @@ func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string) (m
 // Object is an object that pods take references from, as [policy.Lookup] has it.
 func (c *Cluster) Object(ctx context.Context, namespace, kind, name string) []byte {
 	return c.Objects.Object(ctx, namespace, kind, name)
+}
+
+// Monitored names the monitor that scrapes a pod, as [policy.Lookup] has it.
+func (c *Cluster) Monitored(namespace string, pod *corev1.Pod) string {
+	return c.Objects.monitors.Scrapes(namespace, pod)
 }
 
 func (c *Cluster) metadata(ctx context.Context, kind string, key client.ObjectKey) (metav1.PartialObjectMetadata, error) {

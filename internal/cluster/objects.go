@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"twelvefold.dev/internal/monitors"
 	"twelvefold.dev/internal/policy"
 )
 
@@ -33,6 +34,8 @@ var (
 // Sources are the kinds that may be looked up.
 type Sources struct {
 	ConfigMaps, SecretProviderClasses, AzureKeyVaultSecrets bool
+	// Monitors are PodMonitors and ServiceMonitors, and Services for the latter.
+	Monitors bool
 }
 
 const (
@@ -49,7 +52,7 @@ type ServedKinds interface {
 	ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error)
 }
 
-// Objects finds what pods take references from, in a cache that holds nothing else.
+// Objects finds what pods take references from, and the monitors that scrape them, in a cache that holds nothing else.
 type Objects struct {
 	Cache     cache.Cache // see [CacheOptions]
 	Live      client.Reader
@@ -58,8 +61,12 @@ type Objects struct {
 	Log       *slog.Logger
 	Period    time.Duration // between two looks for the kinds; default two minutes
 
+	monitors monitors.Index
+	woken    chan struct{}
+
 	mu      sync.Mutex
-	known   bool                                       // whether each kind is served has been found out
+	known   time.Time                                  // since when it has been found out whether each kind is served
+	feeds   map[schema.GroupVersionKind]*feed          // into monitors
 	caches  map[schema.GroupVersionKind]cache.Informer // of the kinds that are served and wanted
 	unknown map[objectKey]time.Time                    // when the API server did not have it
 }
@@ -75,7 +82,7 @@ func CacheOptions() cache.Options {
 	labelled := &unstructured.Unstructured{}
 	labelled.SetGroupVersionKind(configMap)
 	return cache.Options{
-		DefaultTransform:            cache.TransformStripManagedFields(),
+		DefaultTransform:            strip,
 		ReaderFailOnMissingInformer: true,
 		ByObject:                    map[client.Object]cache.ByObject{labelled: {Label: keyVaultLabel}},
 	}
@@ -161,15 +168,19 @@ func (o *Objects) setUnknown(key objectKey) {
 }
 
 // Ready fails until it is known which kinds there are, and which ConfigMaps have the label: a reference in one that is
-// not known would reach the application as text. Kinds that others install are not waited for, since they may be broken.
+// not known would reach the application as text. Monitors are waited for only a while, and other kinds that somebody else
+// installs not at all, since they may be broken.
 func (o *Objects) Ready(*http.Request) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.known {
+	if o.known.IsZero() {
 		return errors.New("it is not known yet which kinds the API server has")
 	}
 	if informer := o.caches[configMap]; informer != nil && !informer.HasSynced() {
 		return errors.New("the ConfigMaps with the label " + policy.KeyVaultLabel + " have not been read yet")
+	}
+	if time.Since(o.known) < monitorsFor && !o.monitorsKnown() {
+		return errors.New("PodMonitors and ServiceMonitors are not known yet")
 	}
 	return nil
 }
@@ -179,6 +190,9 @@ func (o *Objects) NeedLeaderElection() bool { return false }
 
 // Start fills the cache until the context ends. Kinds may be installed and removed meanwhile.
 func (o *Objects) Start(ctx context.Context) error {
+	o.mu.Lock()
+	o.woken = make(chan struct{}, 1)
+	o.mu.Unlock()
 	stopped := make(chan error, 1)
 	go func() { stopped <- o.Cache.Start(ctx) }()
 	for ctx.Err() == nil {
@@ -192,6 +206,7 @@ func (o *Objects) Start(ctx context.Context) error {
 		case err := <-stopped:
 			return err
 		case <-ctx.Done():
+		case <-o.woken:
 		case <-time.After(wait.Jitter(period, 0.2)):
 		}
 	}
@@ -220,10 +235,14 @@ func (o *Objects) look(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", kind.gvk.Kind, err))
 		}
 	}
+	errs = append(errs, o.lookForMonitors(ctx))
+	err := errors.Join(errs...)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.known = o.known || len(errs) == 0
-	return errors.Join(errs...)
+	if o.known.IsZero() && err == nil {
+		o.known = time.Now()
+	}
+	return err
 }
 
 func (o *Objects) serves(gvk schema.GroupVersionKind) (bool, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"twelvefold.dev/examples"
@@ -234,5 +235,7 @@ func (k knowledge) ServiceAccount(_ context.Context, namespace, name string) (ma
 func (k knowledge) Object(_ context.Context, namespace, kind, name string) []byte {
 	return k.objects[kind+"/"+namespace+"/"+name]
 }
+
+func (k knowledge) Monitored(string, *corev1.Pod) string { return "" }
 
 func (k knowledge) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }

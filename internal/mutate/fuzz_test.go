@@ -41,6 +41,39 @@ func FuzzMetricsAndLogs(f *testing.F) {
 	})
 }
 
+// Whatever an app is: the second run changes nothing, and a password that stands in the pod as text is in no patch.
+func FuzzMetricsOfApps(f *testing.F) {
+	f.Add("postgres:17", "", "", "", "POSTGRES_PASSWORD")
+	f.Add("php:8.4-fpm", "php-fpm -F", "php-fpm", "", "A")
+	f.Add("shop", "java -jar /app.jar", "jmx", "spring-boot", "MANAGEMENT_SERVER_PORT")
+	f.Add("shop", "python -m gunicorn shop.wsgi", "statsd", "opentelemetry", "GUNICORN_CMD_ARGS")
+	f.Add("shop", "dotnet shop.dll", "dotnet", "none", "DOTNET_DiagnosticPorts")
+	f.Add("mysql", "mysqld", "mysql", "micronaut", "MYSQL_ROOT_PASSWORD")
+	f.Fuzz(func(t *testing.T, image, argv, exporter, profile, variable string) {
+		clean := func(text string) string { return strings.ToValidUTF8(text, "?") }
+		annotations := map[string]string{"twelvefold.dev/exporter": clean(exporter), "twelvefold.dev/metrics-profile": clean(profile)}
+		for key, value := range annotations {
+			if value == "" {
+				delete(annotations, key)
+			}
+		}
+		const password = "s3cret-as-text"
+		pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: annotations}, Spec: corev1.PodSpec{Containers: []corev1.Container{
+			{Name: "app", Image: clean(image), Args: strings.Fields(clean(argv)), Env: []corev1.EnvVar{{Name: "DB_PASSWORD", Value: password}, {Name: clean(variable), Value: "8080"}}},
+			{Name: "other", Image: clean(image), Ports: []corev1.ContainerPort{{ContainerPort: 9404}}},
+		}}}
+		first := run(t, pod)
+		for _, c := range first.Pod().Spec.InitContainers {
+			if data, _ := json.Marshal(c); strings.Contains(string(data), password) {
+				t.Errorf("the password was copied: %s", data)
+			}
+		}
+		if again := run(t, *first.Pod()); len(again.Operations()) > 0 {
+			t.Errorf("the second run has a patch: %v", again.Operations())
+		}
+	})
+}
+
 func run(t *testing.T, pod corev1.Pod) *podpatch.Builder {
 	t.Helper()
 	return runWith(t, pod, policy.Default(rules.Catalogue{}))

@@ -4,27 +4,34 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
-	"twelvefold.dev/internal/keyvault/envfile"
 	"twelvefold.dev/internal/policy"
 )
 
-// reservedPorts are those of istio's and linkerd's proxies.
-var reservedPorts = []int32{15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090, 4191}
-
-func exporterContainer(e *policy.Exporter) string { return "twelvefold-" + e.Name + "-exporter" }
+// exporterContainer is the name of the n-th exporter of its kind.
+func exporterContainer(e *policy.Exporter, n int) string {
+	if n > 1 {
+		return fmt.Sprintf("twelvefold-%s-%d-exporter", e.Name, n)
+	}
+	return "twelvefold-" + e.Name + "-exporter"
+}
 
 // inject puts an exporter beside its app. An error says why it can't; then nothing was changed.
 func (c *Context) inject(at *endpoint) error {
 	e := at.exporter
+	if e.Jar != "" {
+		return c.injectAgent(at)
+	}
+	if _, err := c.credentials(at.app.Get(), e); err != nil { // first: the sidecar that is there may be another app's
+		return err
+	}
 	for _, p := range c.Edit.InitContainers() {
-		if get := p.Get(); p.Name() == exporterContainer(e) && runs(p) && len(get.Ports) == 1 {
+		if get := p.Get(); p.Name() == at.sidecar && runs(p) && len(get.Ports) > 0 {
 			at.port = get.Ports[0].ContainerPort
 			return nil
 		}
@@ -35,52 +42,64 @@ func (c *Context) inject(at *endpoint) error {
 	if c.Edit.Pod().Spec.HostNetwork {
 		return errors.New("with hostNetwork its port would be one of the node's")
 	}
-	if e.Image == "" || e.Port == 0 {
-		return errors.New("the policy gives it no image or no port")
-	}
-	appPort, err := appPort(at.app.Get(), e)
+	container, appPort, err := c.sidecarFor(at)
 	if err != nil {
 		return err
 	}
-	credentials, err := credentials(at.app.Get(), e)
+	switch e.Name {
+	case dotnetExporter:
+		err = c.shareDiagnostics(at, &container)
+	case statsdExporter:
+		err = c.sendStatsd(at, &container, appPort)
+	}
 	if err != nil {
 		return err
 	}
-	container := exporterSidecarFor(e)
-	fill := strings.NewReplacer("$(APP_PORT)", strconv.Itoa(int(appPort)))
-	for _, arg := range e.Args {
-		container.Args = append(container.Args, fill.Replace(arg))
-	}
-	if at.port, err = c.freePort(e); err != nil {
-		return err
-	}
-	expects := expects(container.Args)
-	if e.PortFlag != "" { // always: the policy may give another port than the image's own
-		container.Args = append(container.Args, strings.ReplaceAll(e.PortFlag, "$(ADDRESS)", fmt.Sprintf(":%d", at.port)))
-	}
-	for _, name := range slices.Sorted(maps.Keys(e.Env)) {
-		container.Env = append(container.Env, corev1.EnvVar{Name: name, Value: fill.Replace(e.Env[name])})
-	}
-	container.Env = append(container.Env, credentials...)
-	container.Ports = []corev1.ContainerPort{{ContainerPort: at.port, Protocol: corev1.ProtocolTCP}}
 	c.Edit.InsertInitContainer(len(c.Edit.InitContainers()), container) // after whatever brings its credentials
-	c.Done("%s: exporter %s on %d (%s)%s", at.name, container.Name, at.port, at.why, expects)
+	c.Done("%s: exporter %s on %d (%s)%s", at.name, container.Name, at.port, at.why, expects(container.Args[:len(e.Args)]))
 	return nil
 }
 
-// exporterSidecarFor is the container without what depends on the app. It has no readiness probe: a broken exporter must
-// not take the app out of service.
-func exporterSidecarFor(e *policy.Exporter) corev1.Container {
+// sidecarFor is the exporter's container, as the app needs it. It has no readiness probe: a broken exporter must not take
+// the app out of service.
+func (c *Context) sidecarFor(at *endpoint) (container corev1.Container, appPort int32, err error) {
+	e := at.exporter
+	if e.Image == "" || e.Port == 0 {
+		return container, 0, errors.New("the policy gives it no image or no port")
+	}
+	if appPort, err = c.appPort(at.app.Get(), e); err != nil {
+		return container, 0, err
+	}
+	env, err := c.credentials(at.app.Get(), e)
+	if err != nil {
+		return container, 0, err
+	}
+	if at.port, err = c.freePort(e.Port, e.Movable()); err != nil {
+		return container, 0, err
+	}
 	security := restricted()
 	security.RunAsUser = new(e.User)
-	return corev1.Container{
-		Name:                     exporterContainer(e),
+	container = corev1.Container{
+		Name:                     at.sidecar,
 		Image:                    e.Image,
 		RestartPolicy:            new(corev1.ContainerRestartPolicyAlways),
+		Ports:                    []corev1.ContainerPort{{ContainerPort: at.port, Protocol: corev1.ProtocolTCP}},
 		Resources:                smallResources(),
 		SecurityContext:          security,
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
+	fill := strings.NewReplacer("$(APP_PORT)", strconv.Itoa(int(appPort)), "$(ADDRESS)", fmt.Sprintf(":%d", at.port))
+	for _, arg := range e.Args {
+		container.Args = append(container.Args, fill.Replace(arg))
+	}
+	if e.PortFlag != "" { // always: the policy may give another port than the image's own
+		container.Args = append(container.Args, fill.Replace(e.PortFlag))
+	}
+	container.Env = env // before what may use it
+	for _, name := range slices.Sorted(maps.Keys(e.Env)) {
+		container.Env = append(container.Env, corev1.EnvVar{Name: name, Value: fill.Replace(e.Env[name])})
+	}
+	return container, appPort, nil
 }
 
 // expects tells what an exporter relies on: its arguments are the policy's, and hold no secret.
@@ -91,31 +110,50 @@ func expects(args []string) string {
 	return "; it runs with " + strings.Join(args, " ")
 }
 
-// freePort is the exporter's port, or one above it if a container has that.
-func (c *Context) freePort(e *policy.Exporter) (int32, error) {
-	taken := slices.Clone(reservedPorts)
-	for _, p := range c.Edit.AllContainers() {
-		for _, port := range p.Get().Ports {
-			taken = append(taken, port.ContainerPort)
-		}
+// freePort is a port, or one above it if a container has that.
+func (c *Context) freePort(wanted int32, movable bool) (int32, error) {
+	taken := c.takenPorts()
+	if !slices.Contains(taken, wanted) {
+		return wanted, nil
 	}
-	if !slices.Contains(taken, e.Port) {
-		return e.Port, nil
+	if !movable {
+		return 0, fmt.Errorf("its port %d is taken, and the policy has no portFlag to move it", wanted)
 	}
-	if e.PortFlag == "" {
-		return 0, fmt.Errorf("its port %d is taken, and the policy has no portFlag to move it", e.Port)
-	}
-	for port := e.Port + 1; port <= min(e.Port+100, 65535); port++ {
+	for port := wanted + 1; port <= min(wanted+100, 65535); port++ {
 		if !slices.Contains(taken, port) {
 			return port, nil
 		}
 	}
-	return 0, fmt.Errorf("port %d and those above are taken", e.Port)
+	return 0, fmt.Errorf("port %d and those above are taken", wanted)
+}
+
+// takenPorts are those that nothing injected may open: the containers', the meshes', and those that variables name.
+func (c *Context) takenPorts() []int32 {
+	taken := slices.Concat(reservedPorts, c.daprPorts())
+	for _, p := range c.Edit.AllContainers() {
+		get := p.Get()
+		for _, port := range get.Ports {
+			taken = append(taken, port.ContainerPort)
+		}
+		if port := jmxPort(get); port > 0 {
+			taken = append(taken, port)
+		}
+		if port, err := portIn(get, "OTEL_EXPORTER_PROMETHEUS_PORT"); err == nil && port > 0 {
+			taken = append(taken, port)
+		}
+	}
+	return taken
 }
 
 // appPort is where the app listens: as its command says, as it declares, or as such apps do.
-func appPort(c *corev1.Container, e *policy.Exporter) (int32, error) {
-	words := append(slices.Clone(c.Command), c.Args...)
+func (c *Context) appPort(get *corev1.Container, e *policy.Exporter) (int32, error) {
+	switch e.Name {
+	case statsdExporter:
+		return c.freePort(e.AppPort, true)
+	case dotnetExporter:
+		return 0, nil // a socket
+	}
+	words := append(slices.Clone(get.Command), get.Args...)
 	for i, w := range words {
 		value, attached := strings.CutPrefix(w, "--port=")
 		if w == "--port" && i+1 < len(words) {
@@ -130,7 +168,7 @@ func appPort(c *corev1.Container, e *policy.Exporter) (int32, error) {
 		return 0, errors.New("the command's --port is no plain port")
 	}
 	var declared []corev1.ContainerPort
-	for _, p := range c.Ports {
+	for _, p := range get.Ports {
 		if tcp(p) {
 			declared = append(declared, p)
 		}
@@ -149,57 +187,4 @@ func appPort(c *corev1.Container, e *policy.Exporter) (int32, error) {
 		}
 	}
 	return 0, fmt.Errorf("the container declares several ports, none named %s or http", e.Name)
-}
-
-var requirepass = regexp.MustCompile(`--requirepass(?:[ =]+["']?(?:\$\(([A-Za-z_]\w*)\)|\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)))?`)
-
-// credentials are the app's, by reference: a secret that stands in the pod as text is not copied.
-func credentials(c *corev1.Container, e *policy.Exporter) ([]corev1.EnvVar, error) {
-	var env []corev1.EnvVar
-	for _, name := range slices.Sorted(maps.Keys(e.Credentials)) {
-		source := e.Credentials[name]
-		required := false
-		if found := requirepass.FindStringSubmatch(strings.Join(append(slices.Clone(c.Command), c.Args...), " ")); e.Name == "redis" && found != nil {
-			required = true
-			if source = found[1] + found[2] + found[3]; source == "" {
-				return nil, errors.New("--requirepass is given as text; take the password from a secret's variable")
-			}
-		}
-		value, err := credential(c, source)
-		if err != nil {
-			return nil, err
-		}
-		if value != nil {
-			env = append(env, corev1.EnvVar{Name: name, ValueFrom: value})
-		} else if required {
-			return nil, fmt.Errorf("--requirepass takes %s, which the container's env doesn't have", source)
-		}
-	}
-	return env, nil
-}
-
-// credential is the source of an app's variable, or nil if it has no such variable.
-func credential(c *corev1.Container, name string) (*corev1.EnvVarSource, error) {
-	var found *corev1.EnvVar
-	for i := range c.Env {
-		switch c.Env[i].Name {
-		case name:
-			found = &c.Env[i] // of duplicates the last holds
-		case name + "_FILE":
-			return nil, fmt.Errorf("the app reads %s from a file, which the exporter doesn't see", name)
-		}
-	}
-	switch {
-	case found == nil && len(c.EnvFrom) > 0:
-		return nil, fmt.Errorf("envFrom may bring %s; write it in env with its valueFrom", name)
-	case found == nil, found.ValueFrom == nil && found.Value == "":
-		return nil, nil
-	case envfile.HasPlaceholder(found.Value):
-		return nil, fmt.Errorf("%s comes from Key Vault by exec, which the exporter doesn't see", name)
-	case found.ValueFrom == nil:
-		return nil, fmt.Errorf("%s stands in the pod as text; take it from a secret with valueFrom", name)
-	case found.ValueFrom.SecretKeyRef == nil && found.ValueFrom.ConfigMapKeyRef == nil && found.ValueFrom.FileKeyRef == nil:
-		return nil, fmt.Errorf("%s has a source that can't be copied", name)
-	}
-	return found.ValueFrom.DeepCopy(), nil
 }

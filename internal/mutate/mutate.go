@@ -52,6 +52,8 @@ type Context struct {
 	before   Status // as the pod came in
 	status   Status
 	findings []policy.Finding
+	ours     map[string]bool // annotations that [Context.Annotation] leaves out
+	monitor  string          // that scrapes the pod; empty if none does
 }
 
 // Run lets every mutator edit the pod and writes the status annotation. A finding at level deny means that the pod must
@@ -67,8 +69,11 @@ func Run(edit *podpatch.Builder, effective *policy.Effective, facts policy.Facts
 	return c.findings
 }
 
-// Annotation is an annotation of the pod.
+// Annotation is an annotation of the pod. While a mutator hides its own, it is one of the user's.
 func (c *Context) Annotation(key string) (string, bool) {
+	if c.ours[key] {
+		return "", false
+	}
 	value, ok := c.Edit.Pod().Annotations[key]
 	return value, ok
 }

@@ -14,23 +14,26 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"twelvefold.dev/internal/image"
 	"twelvefold.dev/internal/keyvault"
 	"twelvefold.dev/internal/logs"
 )
 
 // The words that the areas of a policy accept.
 var (
-	clouds       = []string{"", "public", "china", "usgov"}
-	identities   = []string{"", "workload", "managed", "service-principal"}
-	rotations    = []string{"", "none", "files", "restart", "rollout"}
-	consumers    = []string{"prometheus", "azure", "container-insights", "datadog", "grafana", "opentelemetry"}
-	collectors   = []string{"azure", "container-insights", "datadog", "elastic", "fluentbit"}
-	logModes     = []string{"", "off", "audit", "warn", "repair", "deny"}
-	envName      = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
-	clientID     = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	tenantID     = regexp.MustCompile(`^[0-9a-zA-Z][-.0-9a-zA-Z]{0,252}$`)
-	secretName   = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
-	exporterName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$`)
+	clouds        = []string{"", "public", "china", "usgov"}
+	identities    = []string{"", "workload", "managed", "service-principal"}
+	rotations     = []string{"", "none", "files", "restart", "rollout"}
+	consumers     = []string{"prometheus", "azure", "container-insights", "datadog", "grafana", "opentelemetry"}
+	profiles      = []string{"spring-boot", "quarkus", "micronaut", "opentelemetry"}
+	collectors    = []string{"azure", "container-insights", "datadog", "elastic", "fluentbit"}
+	logModes      = []string{"", "off", "audit", "warn", "repair", "deny"}
+	envName       = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
+	clientID      = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	tenantID      = regexp.MustCompile(`^[0-9a-zA-Z][-.0-9a-zA-Z]{0,252}$`)
+	secretName    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+	imageRegistry = regexp.MustCompile(`^[a-z0-9][-a-z0-9.]*(:[0-9]+)?(/[a-z0-9][-a-z0-9._]*)*/?$`)
+	exporterName  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$`)
 )
 
 // area checks the parts of a policy that belong to one of the jobs.
@@ -174,8 +177,20 @@ func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {
 }
 
 func (a area) metrics(m Metrics) {
-	for _, c := range m.Consumers {
-		a.oneOf(c, consumers, "metrics", "consumers")
+	for i, c := range m.Consumers {
+		item := element(a.at("metrics"), "consumers", i)
+		if !slices.Contains(consumers, c) {
+			a.fail(item, "spec.metrics.consumers[%d]: unknown value %q; one of %s", i, c, strings.Join(consumers, ", "))
+		}
+		if slices.Index(m.Consumers, c) < i {
+			a.fail(item, "spec.metrics.consumers[%d]: %q is given twice", i, c)
+		}
+	}
+	for _, p := range m.Profiles {
+		a.oneOf(p, profiles, "metrics", "profiles")
+	}
+	if r := m.Registry; r != "" && !imageRegistry.MatchString(r) {
+		a.fail(a.at("metrics", "registry"), "spec.metrics.registry: %q is no registry; want HOST[:PORT][/PATH], such as contoso.azurecr.io/mirror", r)
 	}
 	names := map[string]bool{}
 	for i, e := range m.Exporters {
@@ -187,11 +202,62 @@ func (a area) metrics(m Metrics) {
 			a.fail(item, "spec.metrics.exporters[%d]: the name %q is given twice", i, e.Name)
 		}
 		names[e.Name] = true
-		for _, port := range []int32{e.Port, e.AppPort} {
-			if port < 0 || port > 65535 {
-				a.fail(item, "spec.metrics.exporters[%d]: %d is no port", i, port)
+		a.exporter(e, item, fmt.Sprintf("spec.metrics.exporters[%d]", i))
+	}
+}
+
+// exporter checks what would otherwise show in pods only, or make the API server refuse them.
+func (a area) exporter(e Exporter, item *yaml.Node, path string) {
+	field := func(name string) *yaml.Node {
+		if n, ok := lookup(item, name); ok {
+			return n
+		}
+		return item
+	}
+	for _, port := range []int32{e.Port, e.AppPort} {
+		if port < 0 || port > 65535 {
+			a.fail(item, "%s: %d is no port", path, port)
+		}
+	}
+	if e.User < 0 {
+		a.fail(field("user"), "%s.user: %d is no user's number", path, e.User)
+	}
+	if e.Image != "" {
+		if _, err := image.Parse(e.Image); err != nil {
+			a.fail(field("image"), "%s.image: %v", path, err)
+		}
+	}
+	for _, match := range e.Match {
+		if _, err := image.ParsePattern(match); err != nil {
+			a.fail(field("match"), "%s.match: %v", path, err)
+		}
+	}
+	if e.PortFlag != "" && !strings.Contains(e.PortFlag, "$(ADDRESS)") {
+		a.fail(field("portFlag"), "%s.portFlag: it has no $(ADDRESS), which stands for the port", path)
+	}
+	if e.Jar != "" && (!strings.HasPrefix(e.Jar, "/") || strings.HasSuffix(e.Jar, "/") || strings.ContainsAny(e.Jar, " =,:\t\n")) {
+		a.fail(field("jar"), "%s.jar: %q is not the absolute path of a file in the image", path, e.Jar)
+	}
+	given := map[string]string{}
+	envNames := func(part, own string, apps ...string) {
+		if other := given[own]; other != "" {
+			a.fail(field(part), "%s: %s stands in %s and %s", path, own, other, part)
+		}
+		given[own] = part
+		for _, name := range append([]string{own}, apps...) {
+			if !envName.MatchString(name) {
+				a.fail(field(part), "%s.%s: %q is not the name of an environment variable", path, part, name)
 			}
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Env)) {
+		envNames("env", name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Credentials)) {
+		envNames("credentials", name, e.Credentials[name]...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Values)) {
+		envNames("values", name, e.Values[name].From...)
 	}
 }
 

@@ -2,6 +2,9 @@ package policy
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -136,25 +139,50 @@ type BindingSecret struct {
 
 // Metrics says who scrapes and which exporters there are.
 type Metrics struct {
-	Consumers []string   `yaml:"consumers"` // default: prometheus
+	Consumers []string   `yaml:"consumers"` // who scrapes: prometheus (the default), azure, container-insights, datadog, grafana, opentelemetry
 	Registry  string     `yaml:"registry"`  // mirror of the exporters' images: contoso.azurecr.io/mirror
 	Exporters []Exporter `yaml:"exporters"` // add to the built-in ones, or replace one by name
-	Profiles  []string   `yaml:"profiles"`  // framework profiles that are on: spring-boot, …
+	Profiles  []string   `yaml:"profiles"`  // framework profiles that are on: spring-boot, quarkus, micronaut, opentelemetry
 }
 
 // Exporter is a metrics exporter for an image that has no endpoint of its own. What one with a built-in one's name
 // leaves out is the built-in one's.
 type Exporter struct {
-	Name        string            `yaml:"name"`
-	Match       []string          `yaml:"match"` // last path segment of the app's image, without vendor: redis
-	Image       string            `yaml:"image"`
-	Port        int32             `yaml:"port"`
-	PortFlag    string            `yaml:"portFlag"` // the flag that moves the port; $(ADDRESS) stands for :PORT
-	AppPort     int32             `yaml:"appPort"`  // where the app listens if it declares no port; 0: it must declare one
-	Args        []string          `yaml:"args"`     // $(APP_PORT) stands for the app's port, in env too
-	Env         map[string]string `yaml:"env"`
-	Credentials map[string]string `yaml:"credentials"` // exporter's env name: the app's env name, whose valueFrom is copied
-	User        int64             `yaml:"user"`        // numeric; default 65534
+	Name     string            `yaml:"name"`
+	Match    []string          `yaml:"match"`    // apps' images, by the end of their name: redis, bitnami/redis, php:fpm
+	Programs []string          `yaml:"programs"` // what such an image runs as a server, if it isn't called as the image is
+	Image    string            `yaml:"image"`
+	Port     int32             `yaml:"port"`
+	PortFlag string            `yaml:"portFlag"` // the flag that moves the port; $(ADDRESS) stands for :PORT
+	AppPort  int32             `yaml:"appPort"`  // where the app listens if it declares no port; 0: it must declare one
+	Args     []string          `yaml:"args"`     // $(APP_PORT) stands for the app's port, $(ADDRESS) for the exporter's :PORT, in env too
+	Env      map[string]string `yaml:"env"`      // may use credentials and values: $(DATABASE)
+	// Credentials are copied from the app by their valueFrom: the exporter's env name, and the app's, of which the first
+	// that it has is taken.
+	Credentials map[string]Names `yaml:"credentials"`
+	// Values are what is no secret: user and database names. They are copied as text, too.
+	Values map[string]Value `yaml:"values"`
+	// Passwordless names the app's variables that say that it needs no password. Where it is set, an app that has neither
+	// credentials nor one of these gets no exporter.
+	Passwordless []string `yaml:"passwordless"`
+	User         int64    `yaml:"user"` // numeric; default 65534
+	Jar          string   `yaml:"jar"`  // of a Java agent, which runs in the app: its path in the image
+}
+
+// Movable says whether an exporter's port can be another than its own.
+func (e *Exporter) Movable() bool {
+	address := func(text string) bool { return strings.Contains(text, "$(ADDRESS)") }
+	return e.PortFlag != "" || slices.ContainsFunc(e.Args, address) || slices.ContainsFunc(slices.Collect(maps.Values(e.Env)), address)
+}
+
+// Names are env names, written as one or as a list.
+type Names []string
+
+// Value is the app's first variable of those named, or the default. It is written as a name, a list, or
+// {from: [NAME], default: TEXT}.
+type Value struct {
+	From    Names  `yaml:"from"`
+	Default string `yaml:"default"`
 }
 
 // Logs says what is done about logs that go elsewhere than to stdout, and who collects them.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"twelvefold.dev/internal/keyvault"
 )
 
@@ -38,6 +40,9 @@ type Lookup struct {
 	Entrypoint func(image string) (entrypoint, cmd []string, err error)
 	// Secret is what is known of an object of a vault without its value.
 	Secret func(keyvault.Object) Metadata
+	// Monitored names the PodMonitor or ServiceMonitor, as "PodMonitor monitoring/shop", that scrapes such a pod in the
+	// pod's namespace; empty if none does.
+	Monitored func(*corev1.Pod) string
 }
 
 // KeyVaultLabel marks the ConfigMaps whose references to Key Vault are resolved, by the value true.

@@ -244,6 +244,37 @@ func (s *BindingSecret) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// UnmarshalYAML reads one name or a list.
+func (n *Names) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*n = Names{node.Value}
+		return nil
+	}
+	return node.Decode((*[]string)(n))
+}
+
+// UnmarshalYAML reads a value from names alone or as a mapping.
+func (v *Value) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return n.Decode(&v.From)
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		var err error
+		switch key := n.Content[i]; key.Value {
+		case "from":
+			err = n.Content[i+1].Decode(&v.From)
+		case "default":
+			err = n.Content[i+1].Decode(&v.Default)
+		default:
+			err = lineError(key, fmt.Errorf("unknown field %q", key.Value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // UnmarshalYAML keeps any value as JSON.
 func (j *JSON) UnmarshalYAML(n *yaml.Node) error {
 	var v any

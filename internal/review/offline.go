@@ -4,8 +4,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/monitors"
 	"twelvefold.dev/internal/policy"
 )
 
@@ -38,6 +44,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 			accounts[cmp.Or(o.Namespace, defaults.Namespace)+"/"+o.Name] = known
 		}
 	}
+	monitored := monitorsOf(objects, defaults.Namespace)
 	inputs := make([]Input, 0, len(objects))
 	for _, o := range objects {
 		facts := defaults
@@ -47,9 +54,36 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 			facts.NamespaceLabels = labels
 		}
 		facts.Object = func(kind, name string) []byte { return all[key{kind, facts.Namespace, name}] }
+		facts.Monitored = func(pod *corev1.Pod) string { return monitored.Scrapes(facts.Namespace, pod) }
 		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) (map[string]string, error) {
 			return accounts[facts.Namespace+"/"+name], nil
 		}})
 	}
 	return inputs
+}
+
+// monitorsOf are the PodMonitors and ServiceMonitors among the objects, and the Services. What can't be read scrapes nothing.
+func monitorsOf(objects []manifest.Object, namespace string) *monitors.Index {
+	index := &monitors.Index{}
+	feed := index.Open()
+	for _, o := range objects {
+		if o.APIVersion == "v1" && o.Kind == "Service" {
+			service := &corev1.Service{}
+			if json.Unmarshal(o.JSON, service) == nil {
+				service.Namespace = cmp.Or(service.Namespace, namespace)
+				_ = feed.Put(service) // services have no errors
+			}
+			continue
+		}
+		monitor := &unstructured.Unstructured{}
+		is := func(kind schema.GroupVersionKind) bool {
+			return o.APIVersion == kind.GroupVersion().String() && o.Kind == kind.Kind
+		}
+		if !slices.ContainsFunc(monitors.Kinds(), is) || json.Unmarshal(o.JSON, &monitor.Object) != nil {
+			continue
+		}
+		monitor.SetNamespace(cmp.Or(monitor.GetNamespace(), namespace))
+		_ = feed.Put(monitor) // see above
+	}
+	return index
 }

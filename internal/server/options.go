@@ -69,6 +69,7 @@ func Command() *cobra.Command {
 	f.BoolVar(&o.Sources.ConfigMaps, "configmaps", true, "resolve references in ConfigMaps of envFrom that are labelled twelvefold.dev/keyvault=true")
 	f.BoolVar(&o.Sources.SecretProviderClasses, "secret-provider-classes", true, "read SecretProviderClasses, where the cluster has that kind")
 	f.BoolVar(&o.Sources.AzureKeyVaultSecrets, "akv2k8s", true, "read AzureKeyVaultSecrets of akv2k8s, where the cluster has that kind")
+	f.BoolVar(&o.Sources.Monitors, "monitors", true, "don't annotate pods that a PodMonitor or ServiceMonitor scrapes, where the cluster has those kinds")
 	f.BoolVar(&o.Rollout, "rollout", false, "restart the pods of workloads with rotation rollout when their secrets change; one replica does, by the Lease twelvefold-rollout")
 	f.IntVar(&o.RolloutRate, "rollout-per-minute", 10, "how many workloads to roll out in a minute at most")
 	f.StringVar(&o.AzureClientID, "azure-client-id", "", "identity that verifies by metadata the secrets that pods refer to (default: nobody verifies)")

@@ -45,6 +45,8 @@ func (cluster) ServiceAccount(context.Context, string, string) (map[string]strin
 
 func (cluster) Object(context.Context, string, string, string) []byte { return nil }
 
+func (cluster) Monitored(string, *corev1.Pod) string { return "" }
+
 func (cluster) Kubernetes() policy.Kubernetes {
 	return policy.Kubernetes{APIServer: 37, OldestKubelet: 37}
 }

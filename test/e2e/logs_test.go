@@ -4,12 +4,14 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -28,18 +30,58 @@ func TestLogs(t *testing.T) {
 	mustHaveLines(t, text, 3000)
 }
 
+// Where the policy repairs, logs are on stdout whatever sent them elsewhere: by an option, a link, a script without its
+// redirection, or the sidecar.
+func TestLogsAreRepaired(t *testing.T) {
+	p := optedIn(t, "repair")
+	p.applyManifest("logs-repair.yaml")
+	for _, tc := range []struct {
+		app, container, how, want string
+	}{
+		{"nginx", "nginx", "link", "GET /probed HTTP/1.1"},
+		{"gunicorn", "gunicorn", "rewrite", "GET /probed HTTP/1.1"},
+		{"postgres", "postgres", "rewrite", "database system is ready to accept connections"},
+		{"java", "twelvefold-tail", "streamed", "line 300."},
+		{"script", "script", "rewrite", "line 300."},
+	} {
+		t.Run(tc.app, func(t *testing.T) {
+			var pod corev1.Pod
+			var text string
+			p.eventually(2*time.Minute, func(ctx context.Context) error {
+				pods, err := p.pods(ctx, p.name, "app="+tc.app)
+				if err != nil || len(pods) == 0 {
+					return errors.Join(errors.New("no pod yet"), err)
+				}
+				pod = pods[len(pods)-1]
+				if text, err = p.logs(ctx, pod, tc.container); err == nil && !strings.Contains(text, tc.want) {
+					err = fmt.Errorf("the log of %s lacks %q", tc.container, tc.want)
+				}
+				return err
+			})
+			mustHaveAll(t, "the status", pod.Annotations["twelvefold.dev/status"], tc.how)
+			if strings.HasPrefix(tc.want, "line ") {
+				mustHaveLines(t, text, 300)
+			}
+		})
+	}
+	p.eventually(time.Minute, func(ctx context.Context) error { return p.complete(ctx, "script") })
+}
+
+// complete fails while a Job is not.
+func (p place) complete(ctx context.Context, job string) error {
+	j, err := p.kube.BatchV1().Jobs(p.name).Get(ctx, job, metav1.GetOptions{})
+	if err == nil && j.Status.Succeeded != 1 {
+		err = fmt.Errorf("the Job %s is not complete: %+v", job, j.Status)
+	}
+	return err
+}
+
 // Sidecars don't keep a Job from ending, and its end doesn't cost a line.
 func TestJob(t *testing.T) {
 	p := optedIn(t, "job")
 	p.setSecret("shop.vault.azure.net", "job", "some value")
 	p.applyManifest("job.yaml")
-	p.eventually(2*time.Minute, func(ctx context.Context) error {
-		job, err := p.kube.BatchV1().Jobs(p.name).Get(ctx, "job", metav1.GetOptions{})
-		if err == nil && job.Status.Succeeded != 1 {
-			err = fmt.Errorf("the Job is not complete: %+v", job.Status)
-		}
-		return err
-	})
+	p.eventually(2*time.Minute, func(ctx context.Context) error { return p.complete(ctx, "job") })
 	pods, err := p.pods(t.Context(), p.name, "app=job")
 	if err != nil || len(pods) != 1 {
 		t.Fatalf("%d pods, want 1: %v", len(pods), err)

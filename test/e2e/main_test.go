@@ -2,8 +2,9 @@
 
 // Package e2e installs Twelvefold with its chart in a kind cluster of its own, and runs real pods through it.
 //
-// The cluster is made anew and deleted at the end. Azure is the emulator, in namespace azure. Applications are Debian's
-// packages; Prometheus is built from its module.
+// The cluster is made anew and deleted at the end. Azure is the emulator, in namespace azure. Applications and
+// exporters are Debian's packages but for two stand-ins (images/Dockerfile); Prometheus and its statsd_exporter are built from
+// their modules.
 //
 //	make e2e
 //	go test -tags e2e ./test/e2e -v -keep -run TestLogs   # uses the cluster that is there, and leaves it

@@ -129,13 +129,21 @@ func (e *environment) deleteCluster(ctx context.Context) error {
 }
 
 // debianImages are the targets of images/Dockerfile.
-func debianImages() []string { return []string{"app", "redis", "redis-exporter"} }
+func debianImages() []string {
+	return []string{
+		"app", "redis", "redis-exporter", "nginx", "nginx-exporter", "httpd", "apache-exporter", "memcached", "memcached-exporter",
+		"postgres", "postgres-exporter", "mariadb", "mysqld-exporter", "gunicorn", "jvm", "jmx-exporter",
+	}
+}
+
+// moduleImages are the targets of images/prometheus.Dockerfile.
+func moduleImages() []string { return []string{"prometheus", "statsd-exporter"} }
 
 func images() (all []string) {
 	for _, program := range []string{"webhook", "agent", "emulator"} {
 		all = append(all, "twelvefold-"+program+":"+tag)
 	}
-	for _, name := range append(debianImages(), "prometheus") {
+	for _, name := range append(debianImages(), moduleImages()...) {
 		all = append(all, applications+"/"+name+":"+tag)
 	}
 	return all
@@ -145,19 +153,27 @@ func buildImages(ctx context.Context) error {
 	if _, err := command(ctx, "make", "-s", "images", "TAG="+tag, "REGISTRY="); err != nil {
 		return err
 	}
-	for _, name := range debianImages() {
-		if _, err := command(ctx, "docker", "build", "-q", "--target", name, "-t", applications+"/"+name+":"+tag, "test/e2e/images"); err != nil {
-			return err
-		}
+	if err := dockerBuild(ctx, debianImages(), "Dockerfile", "test/e2e/images"); err != nil {
+		return err
 	}
 	// Of all discoveries only that of Kubernetes: with all of them, building takes several times as long.
-	_, err := command(ctx, "env", "CGO_ENABLED=0", "go", "build", "-C", "test/e2e/prometheus", "-o", "../../../dist/prometheus/prometheus",
-		"-tags", "remove_all_sd,enable_kubernetes_sd", "-ldflags", "-s -w", "github.com/prometheus/prometheus/cmd/prometheus")
+	_, err := command(ctx, "env", "CGO_ENABLED=0", "go", "build", "-C", "test/e2e/prometheus", "-o", "../../../dist/prometheus/",
+		"-tags", "remove_all_sd,enable_kubernetes_sd", "-ldflags", "-s -w",
+		"github.com/prometheus/prometheus/cmd/prometheus", "github.com/prometheus/statsd_exporter")
 	if err != nil {
 		return err
 	}
-	_, err = command(ctx, "docker", "build", "-q", "-f", "test/e2e/images/prometheus.Dockerfile", "-t", applications+"/prometheus:"+tag, "dist/prometheus")
-	return err
+	return dockerBuild(ctx, moduleImages(), "prometheus.Dockerfile", "dist/prometheus")
+}
+
+// dockerBuild makes an image of each target.
+func dockerBuild(ctx context.Context, targets []string, file, context string) error {
+	for _, name := range targets {
+		if _, err := command(ctx, "docker", "build", "-q", "-f", "test/e2e/images/"+file, "--target", name, "-t", applications+"/"+name+":"+tag, context); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *environment) connect() (err error) {

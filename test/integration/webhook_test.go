@@ -26,6 +26,7 @@ func TestWebhook(t *testing.T) {
 	chart(t, port)
 	azure := startAzure(t)
 	allowRollouts(t, release, "twelvefold-webhook")
+	installMonitors(t)
 	azure.policy(t, "off", false) // from the start, for rollouts to begin by its interval
 	webhook := start(t, binary, port, append(azure.flags(), "--rollout")...)
 
@@ -43,6 +44,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("a dry run is answered alike", dryRun)
 	t.Run("another webhook may add to the pod", reinvoked)
 	t.Run("every job does its part of a pod", everything)
+	t.Run("a pod that a monitor scrapes is not annotated", monitored)
 	t.Run("requests are counted and not logged", func(t *testing.T) { observed(t, webhook) })
 	t.Run("it has all the rights that it uses", func(t *testing.T) {
 		if log := webhook.log.String(); strings.Contains(log, "forbidden") || !strings.Contains(log, `"objects of a kind are looked up","kind":"ConfigMap"`) {
