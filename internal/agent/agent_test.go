@@ -57,7 +57,8 @@ func TestHelp(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--help"}, []string{"fetch", "sync", "exec", "tail", "merge"}},
+		{[]string{"--help"}, []string{"fetch", "sync", "exec", "tail", "link", "merge"}},
+		{[]string{"link", "--help"}, []string{"TWELVEFOLD_LINKS", "Exit codes"}},
 		{[]string{"fetch", "--help"}, []string{"--env-file", "--files-dir", "--volumes-dir", "--bin-dir", "--state-dir", "--deadline", "TWELVEFOLD_PLAN", "TWELVEFOLD_ROTATION", "TWELVEFOLD_IDENTITY", "TWELVEFOLD_CREDENTIAL_DIR", "HTTPS_PROXY", "Exit codes", "  15  "}},
 		{[]string{"sync", "--help"}, []string{"--restart-limit", "--state-dir", "TWELVEFOLD_INTERVAL", "files", "restart", "Exit codes", "  77  "}},
 		{[]string{"exec", "--help"}, []string{"exec [flags] -- COMMAND", "@Twelvefold(KEY)", "--values", "/twelvefold/env/exec.json", "Exit codes", " 126  ", " 127  "}},
@@ -95,8 +96,24 @@ func TestTailStreamsUntilItIsStopped(t *testing.T) {
 	}
 }
 
+func TestLink(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "access.log")
+	plan, err := json.Marshal(logs.LinkPlan{Links: []logs.Link{{File: logs.File{Container: "nginx", Path: "/var/log/nginx/access.log", Mount: file}, To: logs.Stdout}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	a := &agent.Agent{Env: func(name string) string { return map[string]string{logs.LinksEnv: string(plan)}[name] }, Stdout: &log, Stderr: &log}
+	if code := a.Run(t.Context(), []string{"link"}); code != agent.ExitOK {
+		t.Errorf("exit code %d, log %s", code, log.String())
+	}
+	if to, err := os.Readlink(file); err != nil || to != logs.Stdout {
+		t.Errorf("%q, %v", to, err)
+	}
+}
+
 func TestBadUsage(t *testing.T) {
-	for _, args := range [][]string{{"fletch"}, {"fetch", "extra"}, {"fetch", "--deadline", "soon"}, {"tail"}, {"merge"}, {"merge", "extra"}, {"sync"}, {"sync", "extra"}, {"exec"}} {
+	for _, args := range [][]string{{"fletch"}, {"fetch", "extra"}, {"fetch", "--deadline", "soon"}, {"tail"}, {"link"}, {"link", "extra"}, {"merge"}, {"merge", "extra"}, {"sync"}, {"sync", "extra"}, {"exec"}} {
 		var out, log bytes.Buffer
 		a := &agent.Agent{Env: func(string) string { return "" }, Stdout: &out, Stderr: &log}
 		if code := a.Run(t.Context(), args); code != agent.ExitConfiguration || !strings.Contains(log.String(), `"error"`) {

@@ -39,7 +39,11 @@ func argvField(c *corev1.Container, seen string) string {
 type flag struct {
 	name, value string
 	word        string // as written
+	at          int    // its place among the words
 }
+
+// attached says whether the value stands in the same word.
+func (f flag) attached() bool { return strings.Contains(f.word, "=") }
 
 // flagsOf reads options. The name has no dashes, and dashes for its underscores. A value is the next word where none is
 // attached; whether it is one is for the reader to know.
@@ -53,7 +57,7 @@ func flagsOf(words []string) []flag {
 		if !attached && i+1 < len(words) {
 			value = words[i+1]
 		}
-		flags = append(flags, flag{strings.ReplaceAll(strings.TrimLeft(name, "-"), "_", "-"), value, word})
+		flags = append(flags, flag{strings.ReplaceAll(strings.TrimLeft(name, "-"), "_", "-"), value, word, i})
 	}
 	return flags
 }
@@ -61,7 +65,7 @@ func flagsOf(words []string) []flag {
 // seen is the flag as a message may show it. The next word is shown only where it is surely the file's name: behind a
 // flag without a value may stand anything, a password too.
 func (f flag) seen(file string) string {
-	if file == "" || absolute(f.value) != file || strings.Contains(f.word, "=") {
+	if file == "" || absolute(f.value) != file || f.attached() {
 		return f.word
 	}
 	return f.word + " " + f.value
@@ -70,13 +74,21 @@ func (f flag) seen(file string) string {
 // readers take the name of a log file to read it.
 var readers = []string{"goaccess", "grok_exporter", "lnav", "logrotate"}
 
-func flagSignals(command shell.Command, program string) []Signal {
-	args := command.Args()
-	if len(command.Words) > 0 && strings.HasPrefix(command.Words[0], "-") {
-		args = command.Words // only args are given: the image has the program
-	} else {
-		program = path.Base(command.Name())
+// programOf is what a command runs, and the words for it. Where only args are given, or behind the entrypoint script of
+// an image, the image has the program.
+func programOf(command shell.Command, image string) (program string, args []string) {
+	words := command.Words
+	if strings.HasSuffix(command.Name(), "entrypoint.sh") {
+		words = command.Args()
 	}
+	if len(words) == 0 || strings.HasPrefix(words[0], "-") {
+		return image, words
+	}
+	return path.Base(words[0]), words[1:]
+}
+
+func flagSignals(command shell.Command, program string) []Signal {
+	program, args := programOf(command, program)
 	if slices.Contains(readers, program) {
 		return nil
 	}

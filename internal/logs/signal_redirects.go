@@ -12,14 +12,14 @@ import (
 func redirectSignals(command shell.Command) []Signal {
 	var signals []Signal
 	for _, r := range command.Redirects {
-		if isLog(r.Target) && !prepares(command, r.Operator) {
+		if IsLog(r.Target) && !prepares(command, r.Operator) {
 			signals = append(signals, Signal{Name: "redirect", Kind: Redirect, Confidence: Certain, Seen: r.Operator + " " + r.Target,
 				Path: absolute(r.Target), Instead: "leave the redirection out: what the command prints then is the log"})
 		}
 	}
 	if command.Name() == "tee" && command.InScript {
 		for _, file := range command.Args() {
-			if !strings.HasPrefix(file, "-") && isLog(file) { // stdout has the lines too, so it is no loss
+			if !strings.HasPrefix(file, "-") && IsLog(file) { // stdout has the lines too, so it is no loss
 				signals = append(signals, Signal{Name: "tee", Kind: Redirect, Confidence: Likely, Seen: "tee " + file, Path: absolute(file),
 					Instead: "leave tee out: stdout has the lines already"})
 			}
@@ -40,8 +40,8 @@ func prepares(command shell.Command, operator string) bool {
 	return false
 }
 
-// isLog says whether a path is a log's by its name or its folder.
-func isLog(file string) bool {
+// IsLog says whether a path is a log's by its name or its folder.
+func IsLog(file string) bool {
 	if Standard(file) {
 		return false
 	}

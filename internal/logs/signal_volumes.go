@@ -88,7 +88,7 @@ func hides(c *corev1.Container, dir string) bool {
 func restored(pod *corev1.Pod, mount corev1.VolumeMount) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == mount.Name && !m.ReadOnly }) &&
-			!strings.HasPrefix(c.Name, "twelvefold-")
+			(c.Name == LinkContainer || !strings.HasPrefix(c.Name, "twelvefold-"))
 	})
 }
 

@@ -27,10 +27,11 @@ const (
 	Option   Kind = iota // an environment variable or a flag
 	Redirect             // the shell
 	Volume               // a mount at a log directory
+	Buffer               // lines that wait in the program and are lost with it
 )
 
 // SignalNames are the sorts of signals, as policies name them.
-var SignalNames = []string{"catalina-out", "daemonize", "gunicorn-logfile", "hidden-links", "host-logs", "jvm-log", "klog-also", "klog-file",
+var SignalNames = []string{"buffered-stdout", "catalina-out", "daemonize", "gunicorn-logfile", "hidden-links", "host-logs", "jvm-log", "klog-also", "klog-file",
 	"log-directory", "log-file-flag", "mongo-logpath", "mysql-slow-log", "postgres-collector", "redirect", "redis-logfile", "serilog-file",
 	"spring-console-off", "spring-file", "tee", "uwsgi-daemonize", "uwsgi-logto"}
 
@@ -49,8 +50,13 @@ type Signal struct {
 // Signals are those of a container of the pod, in the order options, redirects, volumes. It is pure, and knows nothing
 // of what is streamed: see [Streamed].
 func Signals(pod *corev1.Pod, c *corev1.Container) []Signal {
+	return append(ownSignals(c), volumeSignals(pod, c)...)
+}
+
+// ownSignals are those that the container's spec alone tells.
+func ownSignals(c *corev1.Container) []Signal {
 	signals := append(envSignals(c), commandSignals(c)...)
-	return append(signals, volumeSignals(pod, c)...)
+	return append(signals, bufferSignals(c)...)
 }
 
 // Streams says whether one of the streamed paths covers the signal: its file, or a file in its volume. A signal
@@ -59,6 +65,8 @@ func (s Signal) Streams(paths []string) bool {
 	for _, p := range paths {
 		dir, base := path.Split(p)
 		switch s.Kind {
+		case Buffer:
+			return false
 		case Volume:
 			if s.Path == "/" || strings.HasPrefix(p, strings.TrimSuffix(s.Path, "/")+"/") {
 				return true
@@ -93,7 +101,7 @@ func envSignals(c *corev1.Container) []Signal {
 			continue
 		}
 		add := func(s Signal) {
-			s.Field, s.Seen = fmt.Sprintf(".env[name=%q]", e.Name), e.Name+"="+e.Value
+			s.Field, s.Seen = envField(e.Name), e.Name+"="+e.Value
 			signals = append(signals, s)
 		}
 		switch name := e.Name; {
@@ -118,13 +126,15 @@ func envSignals(c *corev1.Container) []Signal {
 			add(Signal{Name: "spring-file", Confidence: Hint, Path: absolute(file), Instead: "remove " + name + ": Spring Boot logs to the console by itself"})
 		default:
 			for _, s := range javaSignals(strings.Fields(e.Value)) {
-				s.Field, s.Seen = fmt.Sprintf(".env[name=%q]", name), s.Seen+" in "+name
+				s.Field, s.Seen = envField(name), s.Seen+" in "+name
 				signals = append(signals, s)
 			}
 		}
 	}
 	return signals
 }
+
+func envField(name string) string { return fmt.Sprintf(".env[name=%q]", name) }
 
 func envValue(c *corev1.Container, name string) string {
 	for _, e := range c.Env {

@@ -114,7 +114,8 @@ func TestStreamed(t *testing.T) {
 // The rules' fixtures hold every signal, and policies may name each of them.
 func TestSignalNames(t *testing.T) {
 	found := map[string]bool{}
-	for _, file := range reviewtest.Files(t, "../policy/rules/testdata/log-*/*/*.yaml") {
+	files := reviewtest.Files(t, "../policy/rules/testdata/log-*/*/*.yaml")
+	for _, file := range append(files, reviewtest.Files(t, "../policy/rules/testdata/buffered-stdout/*/*.yaml")...) {
 		for _, input := range reviewtest.Load(t, file) {
 			template, ok, err := input.Object.Template()
 			if err != nil || !ok {

@@ -76,6 +76,11 @@ func FuzzMetricsOfApps(f *testing.F) {
 
 func run(t *testing.T, pod corev1.Pod) *podpatch.Builder {
 	t.Helper()
+	return runWith(t, pod, policy.Default(rules.Catalogue{}))
+}
+
+func runWith(t *testing.T, pod corev1.Pod, effective *policy.Policy) *podpatch.Builder {
+	t.Helper()
 	raw, err := json.Marshal(pod)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +89,7 @@ func run(t *testing.T, pod corev1.Pod) *podpatch.Builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mutate.Run(edit, policy.Default(rules.Catalogue{}).For("shop", nil), reviewtest.Facts)
+	mutate.Run(edit, effective.For("shop", nil), reviewtest.Facts)
 	return edit
 }
 
@@ -122,4 +127,42 @@ func checkTail(t *testing.T, edit *podpatch.Builder) {
 			}
 		}
 	}
+}
+
+// Whatever a spec says of its logs: a repair leaves plans that can be read, and the second run changes nothing.
+func FuzzLogRepair(f *testing.F) {
+	f.Add("exec app > /var/log/app/a.log 2>&1", "--logfile /data/r.log", "/var/log/nginx", "-Xlog:gc:/g.log", "")
+	f.Add("uwsgi --logto /var/log/u/u.log", "--logpath /m.log --logappend", "/logs", "/logs/x.log", "stream")
+	f.Add("a > /logs/$(X).log; b", "--daemonize yes --log-file=/logs/$(Y).log", "/usr/local/apache2/logs", "OFF", "link")
+	f.Add("python -c x", "--access-logfile=/x/logs/a.log", "/", "\x00", "rewrite")
+	effective, err := policy.Parse([]byte("apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: {logs: {mode: repair, collectors: [datadog, elastic, fluentbit]}}\n"), rules.Catalogue{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, script, args, mount, value, want string) {
+		for _, s := range []*string{&script, &args, &mount, &value, &want} {
+			*s = strings.ToValidUTF8(*s, "?")
+		}
+		pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"app": "shop"}, Annotations: map[string]string{
+			"twelvefold.dev/log-repair": want, logs.TailingAnnotation: "v:" + mount + "/a.log", logs.BanzaiAnnotation: value}},
+			Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
+				Containers: []corev1.Container{
+					{Name: "script", Image: "shop:1", Command: []string{"sh", "-c", script}},
+					{Name: "args", Image: "redis:8", Args: strings.Fields(args)},
+					{Name: "env", Image: "shop:1", Env: []corev1.EnvVar{{Name: "UWSGI_LOGTO", Value: value}, {Name: "LOGGING_FILE_PATH", Value: value}, {Name: "JAVA_OPTS", Value: value}}},
+					{Name: "nginx", Image: "nginx:1", VolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: mount}}},
+				}}}
+		first := runWith(t, pod, effective)
+		checkTail(t, first)
+		for _, c := range first.Pod().Spec.InitContainers {
+			if c.Name == logs.LinkContainer {
+				if _, err := logs.ParseLinks(c.Env[0].Value); err != nil || strings.Contains(c.Env[0].Value, "$") {
+					t.Errorf("%s: %v", c.Env[0].Value, err)
+				}
+			}
+		}
+		if again := runWith(t, *first.Pod(), effective); len(again.Operations()) > 0 {
+			t.Errorf("the second run has a patch: %v", again.Operations())
+		}
+	})
 }

@@ -18,18 +18,18 @@ const (
 )
 
 // seen makes a directory of a container visible to the sidecar, and says where it is there.
-func (s *logStream) seen(c *podpatch.Container, dir string) (string, bool) {
+func (s *logRepair) seen(c *podpatch.Container, dir string) (string, bool) {
 	mount := covering(c, dir)
 	if mount == nil {
 		if why := uncoverable(c, dir); why != "" {
-			s.warn(c.Name(), fmt.Sprintf("no volume can be mounted at %q: %s", dir, why), "have the logs written to a directory of their own, or to a volume of yours")
+			s.complain(c.Name(), fmt.Sprintf("no volume can be mounted at %q: %s", dir, why), "have the logs written to a directory of their own, or to a volume of yours")
 			return "", false
 		}
 		mount = &corev1.VolumeMount{Name: s.addLogVolume(), MountPath: dir}
 		c.AddVolumeMount(*mount)
 	}
 	if why := s.unstreamable(mount); why != "" {
-		s.warn(c.Name(), fmt.Sprintf("the volume %s at %q is not streamed: %s", mount.Name, mount.MountPath, why), "name files of a volume that the application writes")
+		s.complain(c.Name(), fmt.Sprintf("the volume %s at %q is not streamed: %s", mount.Name, mount.MountPath, why), "name files of a volume that the application writes")
 		return "", false
 	}
 	return path.Join(s.mount(*mount), strings.TrimPrefix(dir, path.Clean(mount.MountPath))), true
@@ -57,7 +57,7 @@ func within(name, dir string) bool {
 }
 
 // mount is where the sidecar sees what a container has mounted.
-func (s *logStream) mount(m corev1.VolumeMount) string {
+func (s *logRepair) mount(m corev1.VolumeMount) string {
 	mounts := slices.Clone(s.mounts)
 	if s.tail != nil {
 		mounts = append(slices.Clone(s.tail.Get().VolumeMounts), mounts...)
@@ -73,12 +73,13 @@ func (s *logStream) mount(m corev1.VolumeMount) string {
 		n++
 	}
 	at := fmt.Sprintf("%s/%d", tailLogsDir, n)
-	s.mounts = append(s.mounts, corev1.VolumeMount{Name: m.Name, SubPath: m.SubPath, MountPath: at, ReadOnly: true})
+	s.mounts = append(s.mounts, corev1.VolumeMount{Name: m.Name, SubPath: m.SubPath, MountPath: at,
+		ReadOnly: !strings.HasPrefix(m.Name, logVolumePrefix)}) // in ours it deletes rotated files
 	return at
 }
 
 // addLogVolume adds an emptyDir without a limit: going over one evicts the pod, and its logs with it.
-func (s *logStream) addLogVolume() string {
+func (s *logRepair) addLogVolume() string {
 	for n := 0; ; n++ {
 		if name := fmt.Sprintf("%s%d", logVolumePrefix, n); !s.hasVolume(name) {
 			s.Edit.AddVolume(corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
@@ -87,9 +88,9 @@ func (s *logStream) addLogVolume() string {
 	}
 }
 
-func (s *logStream) hasVolume(name string) bool { return s.volume(name) != nil }
+func (s *logRepair) hasVolume(name string) bool { return s.volume(name) != nil }
 
-func (s *logStream) volume(name string) *corev1.Volume {
+func (s *logRepair) volume(name string) *corev1.Volume {
 	volumes := s.Edit.Pod().Spec.Volumes
 	if i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == name }); i >= 0 {
 		return &volumes[i]
@@ -99,11 +100,13 @@ func (s *logStream) volume(name string) *corev1.Volume {
 
 // unstreamable says why the files of a mount are none to stream; empty if they are. Secrets must never get into logs,
 // even if someone asks for it.
-func (s *logStream) unstreamable(m *corev1.VolumeMount) string {
+func (s *logRepair) unstreamable(m *corev1.VolumeMount) string {
 	v := s.volume(m.Name)
 	switch {
 	case m.SubPathExpr != "":
 		return "its subPathExpr depends on the container's environment"
+	case m.ReadOnly && strings.HasPrefix(m.Name, logVolumePrefix):
+		return "its files are links to stdout"
 	case v == nil:
 		return "the pod has no such volume"
 	case v.Secret != nil, v.ConfigMap != nil, v.Projected != nil, v.DownwardAPI != nil, v.Image != nil,

@@ -25,6 +25,7 @@ var (
 	identities    = []string{"", "workload", "managed", "service-principal"}
 	rotations     = []string{"", "none", "files", "restart", "rollout"}
 	consumers     = []string{"prometheus", "azure", "container-insights", "datadog", "grafana", "opentelemetry"}
+	collectors    = []string{"azure", "container-insights", "datadog", "elastic", "fluentbit"}
 	profiles      = []string{"spring-boot", "quarkus", "micronaut", "opentelemetry"}
 	logModes      = []string{"", "off", "audit", "warn", "repair", "deny"}
 	envName       = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
@@ -261,11 +262,24 @@ func (a area) exporter(e Exporter, item *yaml.Node, path string) {
 }
 
 func (a area) logs(l Logs) {
-	a.oneOf(l.Mode, logModes, "logs", "mode")
+	a.logModes("spec.", l.LogModes)
+	for _, c := range l.Collectors {
+		a.oneOf(c, collectors, "logs", "collectors")
+	}
+}
+
+// logModes checks the modes in a policy, or in one of its namespaces, which the prefix tells.
+func (a area) logModes(prefix string, l LogModes) {
+	check := func(mode, name string, path ...string) {
+		if !slices.Contains(logModes, mode) {
+			a.fail(a.at(path...), "%slogs.%s: unknown value %q; one of %s", prefix, name, mode, strings.TrimPrefix(strings.Join(logModes, ", "), ", "))
+		}
+	}
+	check(l.Mode, "mode", "logs", "mode")
 	for _, signal := range slices.Sorted(maps.Keys(l.Signals)) {
-		a.oneOf(l.Signals[signal], logModes, "logs", "signals", signal)
+		check(l.Signals[signal], "signals."+signal, "logs", "signals", signal)
 		if !slices.Contains(logs.SignalNames, signal) {
-			a.fail(a.at("logs", "signals"), "spec.logs.signals: unknown signal %q; one of %s", signal, strings.Join(logs.SignalNames, ", "))
+			a.fail(a.at("logs", "signals"), "%slogs.signals: unknown signal %q; one of %s", prefix, signal, strings.Join(logs.SignalNames, ", "))
 		}
 	}
 }

@@ -58,6 +58,7 @@ type NamespaceSettings struct {
 	Match       NamespaceMatch `yaml:"match"`
 	Environment string         `yaml:"environment"` // production makes debug-in-production deny
 	Settings    `yaml:",inline"`
+	Logs        LogModes `yaml:"logs"`
 }
 
 // NamespaceMatch selects namespaces: one of the names (globs), and all of the labels. An empty part matches all.
@@ -184,11 +185,16 @@ type Value struct {
 	Default string `yaml:"default"`
 }
 
-// Logs says how far repair goes.
+// Logs says what is done about logs that go elsewhere than to stdout, and who collects them.
 type Logs struct {
-	Mode       string            `yaml:"mode"`    // off, audit, warn (default), repair, deny
-	Signals    map[string]string `yaml:"signals"` // per signal
-	Collectors []string          `yaml:"collectors"`
+	LogModes   `yaml:",inline"`
+	Collectors []string `yaml:"collectors"` // azure, container-insights, datadog, elastic, fluentbit: whose annotations pods get
+}
+
+// LogModes say how far repair goes, for all signals and for single ones.
+type LogModes struct {
+	Mode    string            `yaml:"mode"`    // off, audit, warn (default), repair, deny
+	Signals map[string]string `yaml:"signals"` // per signal
 }
 
 // CustomRule is a rule in CEL.

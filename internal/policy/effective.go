@@ -15,18 +15,21 @@ type Effective struct {
 	settings  []Settings // from the most specific one
 	params    map[string]any
 	raise     Profile
+	logs      []LogModes // from the most specific one
 
 	Environment string // production, or whatever the policy calls it
 }
 
 // For is the policy as it holds for a namespace.
 func (p *Policy) For(namespace string, labels map[string]string) *Effective {
-	e := &Effective{policy: p, namespace: namespace, params: p.params, settings: []Settings{p.doc.Spec.Settings}}
+	e := &Effective{policy: p, namespace: namespace, params: p.params, settings: []Settings{p.doc.Spec.Settings},
+		logs: []LogModes{p.doc.Spec.Logs.LogModes}}
 	for i, ns := range p.doc.Spec.Namespaces {
 		if ns.Match.matches(namespace, labels) {
 			e.Environment = ns.Environment
 			e.params = p.ns[i]
 			e.settings = []Settings{ns.Settings, p.doc.Spec.Settings}
+			e.logs = []LogModes{ns.Logs, p.doc.Spec.Logs.LogModes}
 			break
 		}
 	}
@@ -82,6 +85,20 @@ func (e *Effective) level(rule RuleInfo, levels Levels) Level {
 		}
 	}
 	return ProfileBaseline.of(levels)
+}
+
+// LogMode is what is done here about a signal of logs, or in general where it is empty: off, audit, warn, repair or
+// deny; empty where the policy doesn't say. What a namespace says of a signal or of all holds before what the policy says.
+func (e *Effective) LogMode(signal string) string {
+	for _, l := range e.logs {
+		if mode := l.Signals[signal]; mode != "" {
+			return mode
+		}
+		if l.Mode != "" {
+			return l.Mode
+		}
+	}
+	return ""
 }
 
 // Params are a rule's parameters: of the type of its defaults.

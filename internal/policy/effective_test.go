@@ -145,3 +145,22 @@ func TestControlled(t *testing.T) {
 		}
 	}
 }
+
+func TestLogMode(t *testing.T) {
+	p := parse(t, `  logs: {mode: repair, signals: {redirect: deny, tee: "off"}}
+  namespaces:
+  - match: {names: [dev]}
+    logs: {signals: {tee: warn}}
+  - match: {names: [prod]}
+    logs: {mode: audit}
+`)
+	for _, test := range []struct{ namespace, signal, want string }{
+		{"any", "", "repair"}, {"any", "redirect", "deny"}, {"any", "tee", "off"}, {"any", "uwsgi-logto", "repair"},
+		{"dev", "", "repair"}, {"dev", "tee", "warn"}, {"dev", "redirect", "deny"},
+		{"prod", "", "audit"}, {"prod", "redirect", "audit"},
+	} {
+		if got := p.For(test.namespace, nil).LogMode(test.signal); got != test.want {
+			t.Errorf("%s in %s: %q, want %q", test.signal, test.namespace, got, test.want)
+		}
+	}
+}

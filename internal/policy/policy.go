@@ -101,6 +101,7 @@ func (p *Policy) compile() error {
 		item := element(node, "namespaces", i)
 		p.ns = append(p.ns, p.compileParams(ns.Rules, item, p.params, fail))
 		checkGlobs(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
+		area{item, fail}.logModes(fmt.Sprintf("spec.namespaces[%d].", i), ns.Logs)
 	}
 	ignored, _ := lookup(node, "ignoreContainers")
 	checkGlobs("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)

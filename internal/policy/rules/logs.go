@@ -7,12 +7,12 @@ import (
 	"twelvefold.dev/internal/policy"
 )
 
-// logSignals reports the signals of a kind that are not streamed. What is not certain never denies.
+// logSignals reports the signals of a kind that are not mended. What is not certain never denies.
 func logSignals(s *Subject, kind logs.Kind, report func(c Container, signal logs.Signal, v Violation)) {
-	streamed := logs.Streamed(s.Pod)
+	mended := logs.Mended(s.Pod)
 	for _, c := range s.Containers(Init, Sidecar, Main) {
 		for _, signal := range logs.Signals(s.Pod, c.Container) {
-			if signal.Kind != kind || signal.Streams(streamed[c.Name]) {
+			if signal.Kind != kind || signal.Streams(mended[c.Name]) {
 				continue
 			}
 			v := c.At(signal.Field, signal.Seen, signal.Instead)
@@ -32,12 +32,7 @@ func logSignals(s *Subject, kind logs.Kind, report func(c Container, signal logs
 // applyLogMode lets the policy's mode for logs, or for the signal, bound what the violation does. It is false where the
 // signal is off.
 func (s *Subject) applyLogMode(signal logs.Signal, v *Violation) bool {
-	settings := s.Policy.Spec().Logs
-	mode := settings.Mode
-	if m, set := settings.Signals[signal.Name]; set {
-		mode = m
-	}
-	switch mode {
+	switch s.Policy.LogMode(signal.Name) {
 	case "off":
 		return false
 	case "audit":
