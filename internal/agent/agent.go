@@ -1,7 +1,7 @@
 // Package agent is the program that Twelvefold puts into users' pods: fetch, an init container that brings secrets from Key Vault,
 // sync, a native sidecar that keeps them fresh, exec, which hands them to a command as environment variables where the kubelet can't,
-// tail, a native sidecar that brings log files to stdout, link, an init container that makes links of them,
-// and merge, a native sidecar that serves the metrics of several endpoints as one.
+// tail, a native sidecar that brings log files to stdout, link, an init container that makes links to stdout of them, and merge, a
+// sidecar that serves the metrics of several endpoints as one.
 //
 // They take their orders from the environment, as the webhook wrote them into the pod: names only. They log one JSON object per line
 // on stderr. No value of a secret goes anywhere but into the files that fetch and sync write, and into the environment of what exec runs.

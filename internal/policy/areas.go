@@ -25,8 +25,8 @@ var (
 	identities    = []string{"", "workload", "managed", "service-principal"}
 	rotations     = []string{"", "none", "files", "restart", "rollout"}
 	consumers     = []string{"prometheus", "azure", "container-insights", "datadog", "grafana", "opentelemetry"}
-	profiles      = []string{"spring-boot", "quarkus", "micronaut", "opentelemetry"}
 	collectors    = []string{"azure", "container-insights", "datadog", "elastic", "fluentbit"}
+	profiles      = []string{"spring-boot", "quarkus", "micronaut", "opentelemetry"}
 	logModes      = []string{"", "off", "audit", "warn", "repair", "deny"}
 	envName       = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
 	clientID      = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
