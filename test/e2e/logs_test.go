@@ -38,11 +38,11 @@ func TestLogsAreRepaired(t *testing.T) {
 	for _, tc := range []struct {
 		app, container, how, want string
 	}{
-		{"nginx", "nginx", "link", "GET /probed HTTP/1.1"},
-		{"gunicorn", "gunicorn", "rewrite", "GET /probed HTTP/1.1"},
-		{"postgres", "postgres", "rewrite", "database system is ready to accept connections"},
-		{"java", "twelvefold-tail", "streamed", "line 300."},
-		{"script", "script", "rewrite", "line 300."},
+		{"nginx", "nginx", "is a link to /dev/stdout", "GET /probed HTTP/1.1"},
+		{"gunicorn", "gunicorn", "its option is rewritten", "GET /probed HTTP/1.1"},
+		{"postgres", "postgres", "its option is rewritten", "database system is ready to accept connections"},
+		{"java", "twelvefold-tail", "is streamed by twelvefold-tail", "line 300."},
+		{"script", "script", "the redirection is left out", "line 300."},
 	} {
 		t.Run(tc.app, func(t *testing.T) {
 			var pod corev1.Pod
