@@ -13,8 +13,8 @@ import (
 func TestParsePlan(t *testing.T) {
 	want := logs.Plan{Files: []logs.File{
 		{Container: "app", Path: "/var/log/app/app.log", Mount: "/logs/0/app.log"},
-		{Container: "app", Path: "/var/log/app/*.log", Mount: "/logs/0/*.log"},
-	}}
+		{Container: "app", Path: "/var/log/app/*.log", Mount: "/logs/0/*.log", MaxDisk: 64 << 20},
+	}, MetricsPort: 9464}
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -43,10 +43,24 @@ func TestParsePlanRefuses(t *testing.T) {
 		{`{"files":[{"container":"a","path":"/l/*/a.log","at":"/a.log"}]}`, "glob in a directory"},
 		{`{"files":[{"container":"a","path":"/l/[a","at":"/[a"}]}`, "syntax error in pattern"},
 		{`{"files":[{"container":"a","path":"/l/*.log","at":"/a.log"}]}`, "must both be globs"},
+		{`{"files":[{"container":"a","path":"/a","at":"/a","maxDisk":-1}]}`, "files[0].maxDisk: -1 is negative"},
+		{`{"files":[{"container":"a","path":"/a","at":"/a"}],"metricsPort":65536}`, "metricsPort: 65536 is not a port"},
 	} {
 		_, err := logs.ParsePlan(c.text)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q in it", c.text, err, c.want)
+		}
+	}
+}
+
+func TestEnvelopeTellsSeveralFilesApart(t *testing.T) {
+	one, glob := logs.File{Mount: "/logs/0/app.log"}, logs.File{Mount: "/logs/0/*.log"}
+	for _, c := range []struct {
+		files []logs.File
+		want  bool
+	}{{nil, false}, {[]logs.File{one}, false}, {[]logs.File{glob}, true}, {[]logs.File{one, one}, true}} {
+		if got := (logs.Plan{Files: c.files}).Envelope(); got != c.want {
+			t.Errorf("%v: %v", c.files, got)
 		}
 	}
 }
