@@ -62,7 +62,7 @@ func (s *stream) find(id identity) *file {
 func (s *stream) newFile(e entry, f *os.File, info fs.FileInfo) *file {
 	return &file{
 		identity: identityOf(info), name: e.name, listed: e.listed, f: f, grown: time.Now(),
-		prefix: s.prefix(e.name),
+		prefix: s.prefix(e.name), stats: s.stats,
 	}
 }
 

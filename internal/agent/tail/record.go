@@ -24,15 +24,16 @@ func recordLen(data []byte, end ending) int {
 		}
 		return 0
 	}
-	for {
+	for t := traceOf(data); ; {
 		rest := data[n:]
-		is, sure := continues(rest)
+		then, is, sure := t.continues(rest)
 		if !sure && end == open {
 			return 0
 		}
 		if !is {
 			return n
 		}
+		t = then
 		line := bytes.IndexByte(rest, '\n') + 1
 		switch {
 		case line > 0:
@@ -45,33 +46,6 @@ func recordLen(data []byte, end ending) int {
 			return len(data)
 		}
 	}
-}
-
-// continuations begin the lines of a stack trace that don't begin with a blank: Java's, and what remains of .NET's and
-// JavaScript's after a formatter has removed the indentation.
-var continuations = [][]byte{[]byte("at "), []byte("Caused by:"), []byte("Suppressed:"), []byte("... ")}
-
-// continues reports whether line continues the record before it, and whether its bytes suffice to be sure.
-func continues(line []byte) (is, sure bool) {
-	if len(line) == 0 {
-		return false, false
-	}
-	switch line[0] {
-	case ' ', '\t':
-		return true, true
-	case 'a', 'C', 'S', '.': // spares all others the comparison: this runs once per line
-	default:
-		return false, true
-	}
-	for _, c := range continuations {
-		if bytes.HasPrefix(line, c) {
-			return true, true
-		}
-		if bytes.HasPrefix(c, line) {
-			return false, false
-		}
-	}
-	return false, true
 }
 
 // envelopePrefix is the part of an envelope line that is the same for all records of a file.

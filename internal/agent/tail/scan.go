@@ -18,18 +18,31 @@ func (t *tailer) scanAll() {
 				opened++
 			}
 		}
+		var lags, disks int64
 		for _, e := range s.entries {
-			disk += e.info.Size()
-			if f := s.find(identityOf(e.info)); f != nil {
-				lag += max(0, e.info.Size()-f.offset)
+			disks += e.info.Size()
+			if f := s.find(identityOf(e.info)); f != nil && f.copyOf == nil {
+				lags += max(0, e.info.Size()-f.offset)
 			}
 		}
+		s.stats.Lag.Store(lags)
+		if limit := s.plan.MaxDisk; limit > 0 && disks > limit {
+			t.deleteRotated(disks-limit, s)
+		}
+		lag, disk = lag+lags, disk+disks
 	}
 	t.stats.Lag.Store(lag)
 	t.stats.Open.Store(opened)
 	if t.opts.MaxDisk > 0 && disk > t.opts.MaxDisk {
-		t.deleteRotated(disk - t.opts.MaxDisk)
+		t.deleteRotated(disk-t.opts.MaxDisk, t.streams...)
 	}
+}
+
+// idle reports whether the last look has found nothing to read and nothing to wait for but a write.
+func (t *tailer) idle() bool {
+	return t.stats.Lag.Load() == 0 && !slices.ContainsFunc(t.streams, func(s *stream) bool {
+		return slices.ContainsFunc(s.files, func(f *file) bool { return f.f != nil && f.rotated() })
+	})
 }
 
 // scan opens what is new in the stream's directory and notes what was renamed or removed.
@@ -113,7 +126,9 @@ func (t *tailer) follow(s *stream, root *os.Root, e entry) error {
 		if g.old = t.fresh; g.old {
 			g.jump(info.Size())
 			g.close()
-		} else if g.copyOf = s.copyOf(e, info.Size(), f); g.copyOf == nil && !t.draining && s.copyBegun(e, info) {
+		} else if g.copyOf = s.copyOf(e, info.Size(), f); g.copyOf != nil {
+			g.copied = true
+		} else if !t.draining && s.copyBegun(e, info) {
 			return f.Close()
 		}
 	}
@@ -143,16 +158,16 @@ func (f *file) reopen(root *os.Root, e entry) error {
 
 // deleteRotated removes finished files, the oldest first, until it has freed so many bytes. What can't be removed, on a
 // read-only mount, stays.
-func (t *tailer) deleteRotated(free int64) {
+func (t *tailer) deleteRotated(free int64, streams ...*stream) {
 	type candidate struct {
 		entry
 		s *stream
 	}
 	var all []candidate
-	for _, s := range t.streams {
+	for _, s := range streams {
 		for _, e := range s.entries {
 			f := s.find(identityOf(e.info))
-			if f != nil && f.f == nil && !f.old && f.listed == e.listed && f.offset == e.info.Size() && t.finished(s, f) {
+			if f != nil && f.f == nil && !f.old && !f.copied && f.listed == e.listed && f.offset == e.info.Size() && t.finished(s, f) {
 				all = append(all, candidate{e, s})
 			}
 		}

@@ -20,10 +20,11 @@ type stream struct {
 	files   []*file         // generations of a log in the order of their making
 	entries []entry         // of the last look
 	names   map[string]bool // the logs seen so far
+	stats   *Counters
 }
 
 func newStream(p logs.File) *stream {
-	s := &stream{plan: p, dir: path.Dir(p.Mount), base: path.Base(p.Mount), names: map[string]bool{}}
+	s := &stream{plan: p, dir: path.Dir(p.Mount), base: path.Base(p.Mount), names: map[string]bool{}, stats: new(Counters)}
 	if !logs.IsGlob(s.base) {
 		s.names[s.base] = true
 	}

@@ -175,15 +175,44 @@ func TestLastLineWithoutNewlineComesAtTheEnd(t *testing.T) {
 	expect(t, s.stdout.String(), "one\ntwo\nlast words\n")
 }
 
-func TestRecordIsOneWrite(t *testing.T) {
-	dir := t.TempDir()
-	records := []string{"one\n", "boom\n\tat A.b(A.java:1)\nCaused by: x\n\t... 2 more\n", "\xff\x00binary\n", "three\n"}
-	create(t, dir, "app.log").print(strings.Join(records, ""))
-	s := start(t, dir, &output{}, tail.Options{}, "app.log")
-	s.waitFor("three\n")
-	s.stop()
-	if d := cmp.Diff(records, s.stdout.all()); d != "" {
-		t.Errorf("writes (-want +got):\n%s", d)
+func TestWritesTakeWholeRecords(t *testing.T) {
+	for _, names := range [][]string{{"app.log"}, {"app.log", "other.log"}} {
+		t.Run(fmt.Sprint(len(names)), func(t *testing.T) {
+			dir := t.TempDir()
+			trace := "boom\n" + strings.Repeat("\tat A.b(A.java:1)\n", 1000) + "Caused by: x\n\t... 2 more\n"
+			records := []string{"one\n", trace, "\xff\x00binary\n", "three\n", "\x00" + strings.Repeat("long ", 20_000) + "\n"}
+			records = append(slices.Repeat(records, 10), "end\n")
+			create(t, dir, "app.log").print(strings.Join(records, ""))
+			s := start(t, dir, &output{}, tail.Options{}, names...)
+			s.waitFor("end")
+			s.stop()
+			writes := s.stdout.all()
+			for i, w := range writes {
+				n := 1
+				if len(names) > 1 {
+					n = strings.Count(w, "\n")
+					w = logsOf(t, w)["/var/log/app/app.log"]
+				}
+				size := 0
+				for ; len(records) > 0 && w != ""; size++ {
+					r := strings.ToValidUTF8(records[0], "\ufffd")
+					if len(names) == 1 {
+						r = records[0]
+					}
+					rest, ok := strings.CutPrefix(w, r)
+					if !ok {
+						t.Fatalf("write %d: %.100q is not the record %.100q", i, w, r)
+					}
+					w, records = rest, records[1:]
+				}
+				if len(writes[i]) > 64<<10 && size > 1 || len(names) > 1 && n != size {
+					t.Errorf("write %d: %d bytes, %d records, %d lines", i, len(writes[i]), size, n)
+				}
+			}
+			if len(records) > 0 || len(writes) > 25 {
+				t.Errorf("%d writes; %d records are missing", len(writes), len(records))
+			}
+		})
 	}
 }
 
@@ -265,8 +294,8 @@ func TestGlobAndEnvelope(t *testing.T) {
 	if d := cmp.Diff(want, logsOf(t, s.stdout.String())); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if first := `{"file":"/var/log/app/a.log","container":"app","log":"a \"quoted\"\n\tat b"}` + "\n"; !slices.Contains(s.stdout.all(), first) {
-		t.Errorf("no write is %s", first)
+	if first := `{"file":"/var/log/app/a.log","container":"app","log":"a \"quoted\"\n\tat b"}` + "\n"; !strings.Contains(s.stdout.String(), first) {
+		t.Errorf("no record is %s", first)
 	}
 }
 

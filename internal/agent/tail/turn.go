@@ -55,22 +55,27 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 	return true, nil
 }
 
-// emit writes the records at the beginning of data and returns how long they are.
+// emit writes the records at the beginning of data, several in one write, and returns how long they are.
 func (t *tailer) emit(f *file, data []byte, how ending, full bool) (n int, err error) {
-	for n < len(data) {
-		l := recordLen(data[n:], how)
-		if l == 0 && n == 0 && full {
-			l = recordLen(data, settled) // many continuation lines: what is there of them
+	for {
+		start := n
+		for n < len(data) {
+			l := recordLen(data[n:], how)
+			if l == 0 && n == 0 && full {
+				l = recordLen(data, settled) // many continuation lines: what is there of them
+			}
+			if l == 0 || !t.stdout.pack(f, data[n:n+l]) {
+				break
+			}
+			n += l
 		}
-		if l == 0 {
-			break
+		if n == start {
+			return n, nil
 		}
-		if err := t.stdout.record(f, data[n:n+l]); err != nil {
-			return n, err
+		if err := t.stdout.flush(f, data[start:n]); err != nil {
+			return start, err
 		}
-		n += l
 	}
-	return n, nil
 }
 
 // ending returns what a file's present end means: a record there may still grow until a while has passed without change,
@@ -122,6 +127,7 @@ func (t *tailer) longLine(f *file, where string, end ending) (more bool, err err
 // truncated begins a file anew, after what its copy has in addition if there is one.
 func (t *tailer) truncated(s *stream, f *file) {
 	t.stats.Truncations.Add(1)
+	s.stats.Truncations.Add(1)
 	t.log.Info("log file was truncated", "path", path.Join(s.dir, f.name), "offset", f.offset)
 	t.scan(s) // the copy may be newer than the last look
 	s.release(f)
@@ -129,10 +135,13 @@ func (t *tailer) truncated(s *stream, f *file) {
 	t.progressed()
 }
 
+// maxRepeat bounds what comes twice after a kill, in bytes and about.
+const maxRepeat = 8 << 20
+
 // progressed writes a checkpoint now and then. What is on stdout but not in the checkpoint is repeated after a restart.
 func (t *tailer) progressed() {
 	t.dirty = true
-	if time.Since(t.saved) >= t.opts.Poll {
+	if time.Since(t.saved) >= t.opts.Poll || t.stats.Bytes.Load()-t.savedBytes >= maxRepeat {
 		t.save()
 	}
 }
