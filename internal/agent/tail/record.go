@@ -2,6 +2,8 @@ package tail
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -62,11 +64,28 @@ const (
 	hexDigits      = "0123456789abcdef"
 )
 
+// plain returns how many bytes at the beginning of src need no escape and are ASCII, eight at a time, or fewer.
+func plain(src []byte) (n int) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; len(src) >= 8; n, src = n+8, src[8:] {
+		x := binary.LittleEndian.Uint64(src)
+		quote, backslash := x^ones*'"', x^ones*'\\'
+		special := (x-ones*' ')&^x | (quote-ones)&^quote | (backslash-ones)&^backslash | x
+		if special &= tops; special != 0 {
+			return n + bits.TrailingZeros64(special)/8
+		}
+	}
+	return n
+}
+
 // appendEscaped appends src to dst as the inside of a JSON string, with U+FFFD for every byte that isn't UTF-8.
 // Unless last is set, src may end inside a character: those bytes are returned, to be put before the next piece.
 func appendEscaped(dst, src []byte, last bool) (escaped, rest []byte) {
 	start := 0 // src[start:i] needs no escape
 	for i := 0; i < len(src); {
+		if i += plain(src[i:]); i == len(src) {
+			break
+		}
 		c := src[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRune(src[i:])

@@ -98,6 +98,7 @@ func FuzzRecords(f *testing.F) {
 func FuzzEscape(f *testing.F) {
 	f.Add([]byte("a\"\\\n\r\t\x00\x1f/é€😀\u2028<&>"), 3)
 	f.Add([]byte("\xff\xe2\x82"), 2)
+	f.Add([]byte("plain, then \" and 12345678901234567 \\ \x1f!#[]\x7f\x80"), 64)
 	f.Add([]byte("\xf0\x9f\x98\x80\xf0\x9f"), 1)
 	f.Fuzz(func(t *testing.T, text []byte, piece int) {
 		piece = max(1, piece)

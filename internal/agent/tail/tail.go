@@ -75,6 +75,7 @@ type tailer struct {
 	opts       Options
 	stats      *Stats
 	stdout     *sink
+	notifier   *notifier
 	buf        []byte
 	saved      time.Time
 	savedBytes int64
@@ -96,6 +97,11 @@ func newTailer(plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options)
 	}
 	t.stats.entries.Store(&t.streams)
 	t.stdout = &sink{w: stdout, mu: &t.mu, envelope: plan.Envelope(), stats: t.stats}
+	var dirs []string
+	for _, s := range t.streams {
+		dirs = append(dirs, s.dir)
+	}
+	t.notifier = newNotifier(dirs) // before the first look, so that nothing comes between
 	t.restore()
 	t.scanAll()
 	t.fresh = false
@@ -106,34 +112,22 @@ func newTailer(plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options)
 // watch looks at the directories and wakes the reader: at every [Options.Poll] while something goes on, else when the
 // kernel tells of a write, and seldom, since it doesn't tell of all. It always tells of names that come and go.
 func (t *tailer) watch(ctx context.Context, wake chan<- struct{}) {
-	var dirs []string
-	for _, s := range t.streams {
-		dirs = append(dirs, s.dir)
-	}
-	n := newNotifier(dirs)
-	defer n.close()
+	defer t.notifier.close()
 	for {
 		looked := time.Now()
 		select {
 		case wake <- struct{}{}:
 		default: // still reading
 		}
-		pause := t.opts.Poll
-		t.mu.Lock()
-		idle := t.idle()
-		t.mu.Unlock()
-		if told := n.writes; n.watch(idle) && idle && told { // else a write may have come before the watch
-			pause *= idlePolls
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
-		case <-n.events:
+		case <-time.After(t.pause()):
+		case <-t.notifier.events:
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(t.opts.Poll/20 - time.Since(looked)): // a busy directory mustn't keep us busy
+			case <-time.After(min(busyPause, t.opts.Poll) - time.Since(looked)):
 			}
 		}
 		t.mu.Lock()
@@ -141,6 +135,25 @@ func (t *tailer) watch(ctx context.Context, wake chan<- struct{}) {
 		t.mu.Unlock()
 	}
 }
+
+// pause returns how long the next look can wait, unless the kernel tells of something.
+func (t *tailer) pause() time.Duration {
+	t.mu.Lock()
+	idle := t.idle()
+	t.mu.Unlock()
+	told := t.notifier.writes
+	switch all := t.notifier.watch(idle); {
+	case !idle || !all:
+		return t.opts.Poll
+	case !told:
+		return 0 // something may have been written before it was watched
+	default:
+		return idlePolls * t.opts.Poll
+	}
+}
+
+// busyPause is the least time between two looks: a directory where names come and go all the time mustn't keep us busy.
+const busyPause = 10 * time.Millisecond
 
 // idlePolls is how many times more seldom an idle directory is looked at.
 const idlePolls = 10

@@ -59,6 +59,11 @@ func (o *output) String() string { return strings.Join(o.all(), "") }
 // start runs the sidecar over the files of dir, which its application knows as /var/log/app.
 func start(t *testing.T, dir string, stdout *output, opts tail.Options, names ...string) *sidecar {
 	t.Helper()
+	return startPlan(t, dir, stdout, opts, planOf(dir, names...))
+}
+
+func startPlan(t *testing.T, dir string, stdout *output, opts tail.Options, plan logs.Plan) *sidecar {
+	t.Helper()
 	s := &sidecar{t: t, dir: dir, stdout: stdout, log: &output{}, done: make(chan error, 1)}
 	opts.Stats = &s.stats
 	if opts.Poll == 0 {
@@ -67,7 +72,7 @@ func start(t *testing.T, dir string, stdout *output, opts tail.Options, names ..
 	ctx, cancel := context.WithCancel(t.Context())
 	s.cancel = cancel
 	go func() {
-		s.done <- tail.Run(ctx, planOf(dir, names...), stdout, slog.New(slog.NewTextHandler(s.log, nil)), opts)
+		s.done <- tail.Run(ctx, plan, stdout, slog.New(slog.NewTextHandler(s.log, nil)), opts)
 	}()
 	return s
 }
@@ -506,4 +511,36 @@ func TestDrainedRotatedFilesAreDeletedWhereAskedFor(t *testing.T) {
 		t.Error(d)
 	}
 	expect(t, s.stdout.String(), "0\n1\n")
+}
+
+func TestOnlyRenamedFilesAreDeleted(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	f := create(t, dir, "app.log")
+	f.print("0\n")
+	create(t, dir, "other.log").print("0\n")
+	plan := planOf(dir, "app.log", "other.log")
+	plan.Files[0].MaxDisk = 1
+	s := startPlan(t, dir, &output{}, tail.Options{StateDir: state, Quiet: 20 * time.Millisecond}, plan)
+	eventually(t, "all lines", func() bool { return s.stats.Lines.Load() == 2 })
+	copyTruncate(t, f)
+	f.print("1\n")
+	eventually(t, "all lines", func() bool { return s.stats.Lines.Load() == 3 })
+	for _, name := range []string{"app.log", "other.log"} {
+		must(t, os.Rename(filepath.Join(dir, name), filepath.Join(dir, name+"-20261125")))
+		create(t, dir, name).print("2\n")
+	}
+	eventually(t, "the renamed file is deleted", func() bool { return s.stats.Deleted.Load() == 1 })
+	s.stop()
+	s = startPlan(t, dir, &output{}, tail.Options{StateDir: state, Quiet: 20 * time.Millisecond}, plan)
+	rotate := rename(t, dir, 9) // the copy, app.log.1, becomes app.log.2
+	f = create(t, dir, "app.log")
+	eventually(t, "the file is open", func() bool { return s.stats.Open.Load() > 0 })
+	rotate(&f)
+	eventually(t, "the renamed file is deleted", func() bool { return s.stats.Deleted.Load() == 1 })
+	s.stop()
+	left, err := filepath.Glob(dir + "/*")
+	must(t, err)
+	if d := cmp.Diff([]string{dir + "/app.log", dir + "/app.log.2", dir + "/other.log", dir + "/other.log-20261125"}, left); d != "" {
+		t.Error(d)
+	}
 }
