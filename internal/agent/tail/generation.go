@@ -50,6 +50,11 @@ func (s *stream) copyBegun(e entry, info fs.FileInfo) bool {
 	})
 }
 
+// live reports whether a log has a file that wasn't rotated: what appears beside it under a rotated name is a copy of it.
+func (s *stream) live(name string) bool {
+	return slices.ContainsFunc(s.files, func(f *file) bool { return f.name == name && !f.rotated() })
+}
+
 func (s *stream) find(id identity) *file {
 	for _, f := range s.files {
 		if f.identity == id {

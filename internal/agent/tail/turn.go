@@ -129,7 +129,11 @@ func (t *tailer) truncated(s *stream, f *file) {
 	t.stats.Truncations.Add(1)
 	s.stats.Truncations.Add(1)
 	t.log.Info("log file was truncated", "path", path.Join(s.dir, f.name), "offset", f.offset)
-	t.scan(s) // the copy may be newer than the last look
+	for range 100 { // the copy may be newer than the last look, and is being renamed again where files are short
+		if !t.scan(s) {
+			break
+		}
+	}
 	s.release(f)
 	s.restart(f)
 	t.progressed()
