@@ -71,6 +71,7 @@ type file struct {
 	f      *os.File // nil while there is nothing to read
 	offset int64    // everything before it was written to stdout
 	head   mark     // of the first bytes
+	flying mark     // of the first bytes while they are written and the offset is still 0
 	mark   mark     // of the bytes before offset
 
 	end      int64     // the size, when the end was last seen
@@ -86,6 +87,14 @@ type file struct {
 
 // rotated reports whether the application has begun another file in the place of this one, or removed it.
 func (f *file) rotated() bool { return f.listed != f.name }
+
+// begin returns the mark of the first bytes as far as they are known.
+func (f *file) begin() mark {
+	if f.offset == 0 {
+		return f.flying
+	}
+	return f.head
+}
 
 var errTruncated = errors.New("truncated")
 

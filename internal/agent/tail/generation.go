@@ -33,7 +33,8 @@ func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 // before the offset unless the copy is shorter. Only a log that was not renamed can have been copied to be truncated.
 func (s *stream) copyOf(e entry, size int64, r *os.File) *file {
 	for _, f := range s.files {
-		if f.name != e.name || f.offset == 0 || f.copyOf != nil || f.rotated() && !f.restored || !f.head.at(r, 0) {
+		head := f.begin()
+		if f.name != e.name || head.Len == 0 || f.copyOf != nil || f.rotated() && !f.restored || !head.at(r, 0) {
 			continue
 		}
 		if size < f.offset || f.mark.at(r, f.offset-int64(f.mark.Len)) {
@@ -46,7 +47,7 @@ func (s *stream) copyOf(e entry, size int64, r *os.File) *file {
 // copyBegun reports whether a file is so short and new that it may be a copy in the making.
 func (s *stream) copyBegun(e entry, info fs.FileInfo) bool {
 	return time.Since(info.ModTime()) < time.Second && slices.ContainsFunc(s.files, func(f *file) bool {
-		return f.name == e.name && !f.rotated() && info.Size() < int64(f.head.Len)
+		return f.name == e.name && !f.rotated() && info.Size() < int64(f.begin().Len)
 	})
 }
 

@@ -50,6 +50,33 @@ func recordLen(data []byte, end ending) int {
 	}
 }
 
+// wholeRecords returns the length of as many whole records of data as fit into max bytes, at least about: it looks for an end
+// that is one whatever stands before it. 0 says that there is none close to max. It spares a look at every line.
+func wholeRecords(data []byte, max int) int {
+	if len(data) <= max {
+		return 0
+	}
+	n := max
+	for range 100 {
+		n = bytes.LastIndexByte(data[:n], '\n') + 1
+		if n == 0 || ends(data[n:]) {
+			return n
+		}
+		n--
+	}
+	return 0
+}
+
+// ends reports whether line begins a record whatever stands before it.
+func ends(line []byte) bool {
+	for t := alone; t <= goexit; t++ {
+		if _, is, sure := t.continues(line); is || !sure {
+			return false
+		}
+	}
+	return true
+}
+
 // envelopePrefix is the part of an envelope line that is the same for all records of a file.
 func envelopePrefix(file, container string) []byte {
 	b := []byte(`{"file":"`)

@@ -86,6 +86,17 @@ func FuzzRecords(f *testing.F) {
 			}
 			all[end] = records
 		}
+		for limit := 1; limit < len(data); limit++ {
+			many, one := wholeRecords(data, limit), 0
+			for _, r := range all[open] {
+				if one < many {
+					one += len(r)
+				}
+			}
+			if many > limit || one != many {
+				t.Fatalf("%q: %d bytes of at most %d are no whole records", data, many, limit)
+			}
+		}
 		for i, r := range all[open] {
 			if all[settled][i] != r || all[final][i] != r {
 				t.Fatalf("record %d: %q, then %q, then %q", i, r, all[settled][i], all[final][i])

@@ -52,6 +52,16 @@ func (s *sink) pack(f *file, rec []byte) bool {
 	return true
 }
 
+// packMany packs records without a look at each where there is enough for one write, and returns how long they are.
+func (s *sink) packMany(data []byte) (n int) {
+	if s.envelope {
+		return 0
+	}
+	n = wholeRecords(data, maxPacked)
+	s.packed = data[:n]
+	return n
+}
+
 // flush writes what is packed, which is text as it stands in the file.
 func (s *sink) flush(f *file, text []byte) error {
 	out := s.packed

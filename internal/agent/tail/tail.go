@@ -212,7 +212,7 @@ func (t *tailer) passStream(s *stream, end ending) (more bool, err error) {
 	unfinished := map[string]bool{} // logs whose older generation must be read first
 	for _, f := range slices.Clone(s.files) {
 		if f.copyOf != nil {
-			t.settleCopy(f)
+			t.settleCopy(s, f)
 			f = cmp.Or(f.copyOf, f) // only the original can tell whether its copy is needed, and younger files come after both
 		}
 		if f.f == nil || unfinished[f.name] {
@@ -236,12 +236,27 @@ func (t *tailer) passStream(s *stream, end ending) (more bool, err error) {
 	return more, nil
 }
 
-// settleCopy lets go of a copy that has nothing its original didn't have when it was read.
-func (t *tailer) settleCopy(c *file) {
+// settleCopy lets go of a copy that has nothing its original didn't have when it was read. One that proves to be none is read.
+func (t *tailer) settleCopy(s *stream, c *file) {
+	original := c.copyOf
 	info, err := c.f.Stat()
-	if err == nil && info.Size() <= c.copyOf.offset && time.Since(c.grown) > t.opts.Quiet {
-		c.copyOf = nil
+	if err != nil || original.f == nil || !t.draining && time.Since(c.grown) <= t.opts.Quiet {
+		return
+	}
+	if info.Size() > original.offset {
+		if t.draining && original.offset == original.end { // it would have been truncated by now
+			s.release(original)
+		}
+		return
+	}
+	if !original.mark.at(original.f, original.offset-int64(original.mark.Len)) {
+		return // truncated: its next turn notices
+	}
+	c.copyOf = nil
+	if end := markBefore(c.f, info.Size()); end.at(original.f, info.Size()-int64(end.Len)) {
 		c.jump(info.Size())
+	} else {
+		c.reset()
 	}
 }
 

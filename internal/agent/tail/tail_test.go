@@ -392,6 +392,22 @@ func TestCopytruncateTakesTheRestFromTheCopy(t *testing.T) {
 	}
 }
 
+func TestCopyMadeWhileTheFirstLinesAreWritten(t *testing.T) {
+	dir := t.TempDir()
+	out := &output{gate: make(chan struct{})}
+	f := create(t, dir, "app.log")
+	f.print("one\ntwo\n")
+	s := start(t, dir, out, tail.Options{}, "app.log")
+	eventually(t, "the first line is on its way", func() bool { return s.stats.Lines.Load() > 0 })
+	copyTruncate(t, f)
+	eventually(t, "the copy is open", func() bool { return s.stats.Open.Load() == 2 })
+	f.print("three\n")
+	close(out.gate)
+	s.waitFor("three\n")
+	s.stop()
+	expect(t, out.String(), "one\ntwo\nthree\n")
+}
+
 func copyTruncate(t *testing.T, f logFile) {
 	t.Helper()
 	for n := 9; n > 0; n-- {

@@ -13,6 +13,7 @@ const turnReads = 4
 // turn reads and writes what is new in a file and reports whether there may be more. Its error is errTruncated, or stdout's.
 func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 	where := path.Join(s.dir, f.name)
+	defer func() { f.flying = mark{} }()
 	for range turnReads {
 		data, eof, err := f.read(t.buf)
 		if errors.Is(err, errTruncated) {
@@ -34,6 +35,9 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 			how = t.ending(f, f.offset+int64(len(data)), end)
 		}
 		full := len(data) == len(t.buf)-f.mark.Len
+		if f.offset == 0 {
+			f.flying = markOf(data[:min(len(data), markSize)])
+		}
 		n, err := t.emit(f, data, how, full)
 		if err != nil {
 			return false, err
@@ -58,24 +62,33 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 // emit writes the records at the beginning of data, several in one write, and returns how long they are.
 func (t *tailer) emit(f *file, data []byte, how ending, full bool) (n int, err error) {
 	for {
-		start := n
-		for n < len(data) {
-			l := recordLen(data[n:], how)
-			if l == 0 && n == 0 && full {
-				l = recordLen(data, settled) // many continuation lines: what is there of them
-			}
-			if l == 0 || !t.stdout.pack(f, data[n:n+l]) {
-				break
-			}
-			n += l
+		l := t.stdout.packMany(data[n:])
+		if l == 0 {
+			l = t.pack(f, data[n:], how, full && n == 0)
 		}
-		if n == start {
+		if l == 0 {
 			return n, nil
 		}
-		if err := t.stdout.flush(f, data[start:n]); err != nil {
-			return start, err
+		if err := t.stdout.flush(f, data[n:n+l]); err != nil {
+			return n, err
 		}
+		n += l
 	}
+}
+
+// pack packs the records at the beginning of data, as many as one write takes, and returns how long they are.
+func (t *tailer) pack(f *file, data []byte, how ending, full bool) (n int) {
+	for n < len(data) {
+		l := recordLen(data[n:], how)
+		if l == 0 && n == 0 && full {
+			l = recordLen(data, settled) // many continuation lines: what is there of them
+		}
+		if l == 0 || !t.stdout.pack(f, data[n:n+l]) {
+			break
+		}
+		n += l
+	}
+	return n
 }
 
 // ending returns what a file's present end means: a record there may still grow until a while has passed without change,
