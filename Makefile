@@ -32,7 +32,7 @@ lint: ## formatting, go vet, staticcheck (the version in tools/go.mod)
 e2e: ## tests in a kind cluster of their own (Docker, and the image kindest/node:v1.37.2)
 	go test -tags e2e -count=1 -timeout 30m -v ./test/e2e
 
-bench: ## speed of the admission endpoints beside a handler that does nothing, and of fetch beside the bare SDK
+bench: ## speed of the admission endpoints beside a handler that does nothing, of fetch beside the bare SDK, of tail beside tail -F
 	go test -run '^$$' -bench . -benchmem ./test/bench
 
 torture: ## 1,000,000 lines through tail while it is killed and its files rotate; writes docs/logs-torture.md

@@ -1,14 +1,17 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,16 +20,14 @@ import (
 	"twelvefold.dev/internal/logs"
 )
 
-const tailedLines = 1_000_000
+const tailedLines = 3_000_000 // 570 MB, so that the start of a program doesn't count
 
 // BenchmarkTail compares the agent's tail with programs that do the same or less, each a process of its own that brings a
-// file of a million lines through a pipe: cat only copies; rsyslog is there where it is installed.
+// file of some million lines through a pipe: cat only copies; rsyslog is there where it is installed.
 func BenchmarkTail(b *testing.B) {
 	dir := b.TempDir()
 	name := filepath.Join(dir, "app.log")
-	if err := os.WriteFile(name, tailedText(), 0o644); err != nil {
-		b.Fatal(err)
-	}
+	writeLines(b, name)
 	agent := build(b, runtime.GOOS, "./cmd/agent")
 	tail := func(names ...string) func(string) (string, []string, []string) {
 		var plan logs.Plan
@@ -41,43 +42,59 @@ func BenchmarkTail(b *testing.B) {
 			return agent, []string{"tail", "--state-dir=" + state}, []string{logs.PlanEnv + "=" + string(text)}
 		}
 	}
-	for _, c := range []struct {
-		name    string
-		command func(state string) (name string, args, env []string)
-	}{
-		{"cat", func(string) (string, []string, []string) { return "cat", []string{name}, nil }},
-		{"tail-F", func(string) (string, []string, []string) { return "tail", []string{"-n", "+1", "-F", name}, nil }},
-		{"rsyslog", func(state string) (string, []string, []string) { return rsyslog(b, state, name) }},
-		{"agent", tail("app.log")},
-		{"agent-envelope", tail("app.log", "other.log")},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			if program, _, _ := c.command(b.TempDir()); program == "" {
+	programs := []*tailed{
+		{name: "cat", command: func(string) (string, []string, []string) { return "cat", []string{name}, nil }},
+		{name: "tail-F", command: func(string) (string, []string, []string) { return "tail", []string{"-n", "+1", "-F", name}, nil }},
+		{name: "rsyslog", command: func(state string) (string, []string, []string) { return rsyslog(b, state, name) }},
+		{name: "agent", command: tail("app.log")},
+		{name: "agent-envelope", command: tail("app.log", "other.log")},
+	}
+	for range tailRounds { // in turn, so that what else the machine does meets all
+		for _, p := range programs {
+			if program, args, env := p.command(b.TempDir()); program != "" {
+				wall, cpu, kib := carry(b, program, args, env)
+				p.wall, p.cpu, p.kib = append(p.wall, wall), append(p.cpu, cpu), max(p.kib, kib)
+			}
+		}
+	}
+	for _, p := range programs {
+		b.Run(p.name, func(b *testing.B) {
+			if len(p.wall) == 0 {
 				b.Skip("it is not installed")
 			}
-			var wall, cpu time.Duration
-			memory := 0
 			for b.Loop() {
-				program, args, env := c.command(b.TempDir())
-				took, spent, kib := carry(b, program, args, env)
-				wall, cpu, memory = wall+took, cpu+spent, max(memory, kib)
 			}
-			b.ReportMetric(float64(b.N)*tailedLines/wall.Seconds(), "lines/s")
-			b.ReportMetric(cpu.Seconds()/float64(b.N)/tailedLines*1e6, "cpu-s/Mlines")
-			if memory > 0 {
-				b.ReportMetric(float64(memory)/1024, "MiB")
-			}
+			b.ReportMetric(tailedLines/slices.Min(p.wall).Seconds(), "lines/s")
+			b.ReportMetric(slices.Min(p.cpu).Seconds()/tailedLines*1e6, "cpu-s/Mlines")
+			b.ReportMetric(float64(p.kib)/1024, "MiB")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
-func tailedText() []byte {
-	var text bytes.Buffer
-	for n := range tailedLines {
-		fmt.Fprintf(&text, "2026-11-23T18:57:01.123Z INFO [http-nio-8080-exec-1] com.example.shop.Checkout - order %d placed in 12 ms %s\n", n, strings.Repeat("x", n%160))
+// tailRounds is how often each program runs; the best of them counts.
+const tailRounds = 5
+
+type tailed struct {
+	name      string
+	command   func(state string) (name string, args, env []string)
+	wall, cpu []time.Duration
+	kib       int
+}
+
+func writeLines(b *testing.B, name string) {
+	b.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		b.Fatal(err)
 	}
-	return text.Bytes()
+	text := bufio.NewWriterSize(f, 1<<20)
+	for n := range tailedLines {
+		fmt.Fprintf(text, "2026-11-23T18:57:01.123Z INFO [http-nio-8080-exec-1] com.example.shop.Checkout - order %d placed in 12 ms %s\n", n, strings.Repeat("x", n%160))
+	}
+	if err := errors.Join(text.Flush(), f.Close()); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // carry runs a program until it has written all lines.
