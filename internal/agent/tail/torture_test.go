@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"twelvefold.dev/internal/logs"
 )
 
@@ -385,15 +387,8 @@ func TestTorture(t *testing.T) {
 }
 
 func reportHead(t *testing.T) string {
-	var u syscall.Utsname
-	must(t, syscall.Uname(&u))
-	var release strings.Builder
-	for _, c := range u.Release {
-		if c == 0 {
-			break
-		}
-		release.WriteByte(byte(c))
-	}
+	var u unix.Utsname
+	must(t, unix.Uname(&u))
 	return fmt.Sprintf(`# What tail loses: nothing
 
 Written by `+"`make torture`"+`, which writes %d lines to the logs of a pod, rotates them while they are written, kills the
@@ -406,7 +401,7 @@ is lost with every program that reads the log.
 * **traces**: stack traces that came out as one record, of those whose lines belong together; a rotation may part one.
 
 This run: %s, %s, %d processors, Linux %s.
-`, *tortureLines, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), release.String())
+`, *tortureLines, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), unix.ByteSliceToString(u.Release[:]))
 }
 
 func (r *torture) tell(w io.Writer, name string, all []*victim, took time.Duration) {
