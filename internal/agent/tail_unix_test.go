@@ -22,17 +22,6 @@ import (
 	"twelvefold.dev/internal/logs"
 )
 
-// freePort is a port that nobody had a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // startTail runs the command until stop.
 func startTail(t *testing.T, plan logs.Plan, stderr io.Writer) (stop func() int) {
 	t.Helper()
