@@ -24,7 +24,7 @@ func init() {
 			Title:   "A container runs code from a ConfigMap",
 			Why:     "That code has no build, no version, no test and no scan, and whoever may edit ConfigMaps runs programs in the pod. It changes under running pods: half of them run the old one, and a rollback of the Deployment does not bring the old one back.",
 			Fix:     "Put the program into the image. Only what differs between environments belongs into a ConfigMap, with a mode of 0444.",
-			Allowed: "Init scripts of databases (/docker-entrypoint-initdb.d) and the scripts that charts of databases bring; what nginx reads; settings written as code: config.js, env.js, settings.py, gunicorn.conf.py, superset_config.py.",
+			Allowed: "Init scripts of databases (/docker-entrypoint-initdb.d) and what the charts of databases bring into their pods; what nginx reads; settings written as code: config.js, env.js, settings.py, gunicorn.conf.py, superset_config.py.",
 			Example: "volumes:\n- name: config\n  configMap: {name: shop, defaultMode: 0444}\n",
 		},
 		Check: checkCodeFromConfigMap,
@@ -42,10 +42,10 @@ var (
 )
 
 func checkCodeFromConfigMap(s *Subject, report func(Violation)) {
+	if main := s.Containers(Main); len(main) > 0 && isDatabase(main[0]) {
+		return
+	}
 	for _, c := range s.Containers() {
-		if isDatabase(c) {
-			continue
-		}
 		var seen []string
 		for _, m := range c.VolumeMounts {
 			i := slices.IndexFunc(s.Pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
