@@ -27,7 +27,7 @@ type Object struct {
 	Line int    // of its first line in the file
 	// Source is the chart's template that it was rendered from, as Helm notes it in a comment; else empty.
 	Source string
-	node *yaml.Node
+	node   *yaml.Node
 }
 
 // goTypes is how encoding/json says what it wants.
