@@ -253,6 +253,13 @@ func TestRightsOfTheScan(t *testing.T) {
 	container := get[*appsv1.Deployment](t, on, "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0]
 	mustHaveArg(t, container, "--scan=true")
 	mustHaveArg(t, container, "--scan-interval=30m")
+	reports := rbacv1.PolicyRule{APIGroups: []string{"openreports.io"}, Resources: []string{"reports"}, Verbs: []string{"list", "create", "update", "delete"}}
+	for values, want := range map[string]bool{"scan.enabled=true": true, "scan.enabled=false": false} {
+		granted := get[*rbacv1.ClusterRole](t, render(t, values, "scan.reports=true"), name).Rules
+		if got := slices.ContainsFunc(granted, func(r rbacv1.PolicyRule) bool { return cmp.Equal(r, reports) }); got != want {
+			t.Errorf("with %s: rights on Reports: %v", values, got)
+		}
+	}
 	both := render(t, "scan.enabled=true", "rollout.enabled=true")
 	get[*coordinationv1.Lease](t, both, "Lease/twelvefold-scan")
 	get[*coordinationv1.Lease](t, both, "Lease/twelvefold-rollout")

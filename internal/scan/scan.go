@@ -45,13 +45,14 @@ type Recorder interface {
 // Scanner scans. It is for one replica at a time.
 //
 // A pass asks the API server once for each kind and opted-in namespace, and once more for each further 200 objects; the
-// client bounds how fast.
+// client bounds how fast. Reports cost one request for each 200 of them, and one for each workload whose findings have changed.
 type Scanner struct {
 	Interval   time.Duration                           // between two passes
 	Client     client.Client                           // reads past any cache
 	Namespaces func(context.Context) ([]string, error) // that are opted in
 	Input      func(context.Context, manifest.Object) review.Input
 	Recorder   Recorder
+	Reports    *Reports // nil: none are kept
 	Metrics    *Metrics
 	Log        *slog.Logger
 	Now        func() time.Time
@@ -89,6 +90,7 @@ func (s *Scanner) pass(ctx context.Context) error {
 		s.told = map[types.UID]told{}
 	}
 	p := pass{counts: map[string]counts{}, told: map[types.UID]told{}, events: maxEvents}
+	reports := s.beginReports(ctx)
 	for _, namespace := range namespaces {
 		workloads, err := s.workloads(ctx, namespace)
 		if err != nil {
@@ -102,6 +104,19 @@ func (s *Scanner) pass(ctx context.Context) error {
 		p.counts[namespace] = count(workloads)
 		for _, w := range workloads {
 			s.tell(&p, w)
+			if reports != nil {
+				if err := reports.keep(ctx, w); err != nil && ctx.Err() == nil {
+					s.Log.Warn("a report can't be written", "kind", w.object.GetKind(), "namespace", namespace, "name", w.object.GetName(), "error", err)
+				}
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if reports != nil {
+		if err := reports.end(ctx, p.failed); err != nil {
+			s.Log.Warn("a report can't be deleted", "error", err)
 		}
 	}
 	if len(p.failed) > 0 { // it is not known which workloads are no more
@@ -111,6 +126,20 @@ func (s *Scanner) pass(ctx context.Context) error {
 	}
 	s.Metrics.publish(p, s.Now())
 	return nil
+}
+
+// beginReports is nil where none are kept, or can't be in this pass.
+func (s *Scanner) beginReports(ctx context.Context) *Reports {
+	if s.Reports == nil {
+		return nil
+	}
+	if err := s.Reports.begin(ctx); err != nil {
+		if ctx.Err() == nil {
+			s.Log.Warn("no report is written: the cluster needs the CRD reports.openreports.io", "error", err)
+		}
+		return nil
+	}
+	return s.Reports
 }
 
 // pass is what one pass has come to.

@@ -23,7 +23,9 @@ const (
 )
 
 func TestPage(t *testing.T) {
-	reviewtest.Golden(t, "testdata/cluster.html", page(t, card(t)))
+	for _, file := range []string{fixture, hostile} { // test/browser looks at both pages
+		reviewtest.Golden(t, strings.TrimSuffix(file, ".yaml")+".html", page(t, load(t, file)))
+	}
 }
 
 func TestWorkloads(t *testing.T) {

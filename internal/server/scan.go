@@ -39,6 +39,9 @@ func addScan(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhooks *
 	}
 	scanner := &scan.Scanner{Interval: o.ScanInterval, Client: direct, Namespaces: knowledge.OptedIn, Input: webhooks.Input,
 		Recorder: mgr.GetEventRecorder("twelvefold"), Metrics: scan.NewMetrics(ctrlmetrics.Registry), Log: webhooks.Log, Now: time.Now}
+	if o.ScanReports {
+		scanner.Reports = &scan.Reports{Client: direct, Now: time.Now}
+	}
 	run := func(ctx context.Context) {
 		// What is not known yet would be found wanting.
 		known := func(context.Context) (bool, error) {
