@@ -29,8 +29,8 @@ lint: ## formatting, go vet, staticcheck (the version in tools/go.mod)
 	go vet -C test/kubelet ./...
 	go tool -modfile=tools/go.mod staticcheck -tags e2e ./...
 
-e2e: ## tests in a kind cluster of their own (Docker, and the image kindest/node:v1.37.2)
-	go test -tags e2e -count=1 -timeout 30m -v ./test/e2e
+e2e: ## tests in a kind cluster of their own (Docker, and the image kindest/node:v1.37.2), and in Chromium
+	go test -tags e2e -count=1 -timeout 30m -v ./test/browser ./test/e2e
 
 bench: ## speed of the admission endpoints beside a handler that does nothing, of fetch beside the bare SDK, of tail beside tail -F
 	go test -run '^$$' -bench . -benchmem ./test/bench

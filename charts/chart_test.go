@@ -222,6 +222,49 @@ func TestRightsFollowTheValues(t *testing.T) {
 	mustHaveArg(t, get[*appsv1.Deployment](t, on, "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0], "--rollout=true")
 }
 
+// With the scan, the webhook may read workloads and change none.
+func TestRightsOfTheScan(t *testing.T) {
+	before, on := render(t), render(t, "scan.enabled=true", "scan.interval=30m")
+	const name = "ClusterRole/twelvefold-webhook"
+	var added []rbacv1.PolicyRule
+	for _, r := range get[*rbacv1.ClusterRole](t, on, name).Rules {
+		if !slices.ContainsFunc(get[*rbacv1.ClusterRole](t, before, name).Rules, func(b rbacv1.PolicyRule) bool { return cmp.Equal(b, r) }) {
+			added = append(added, r)
+		}
+	}
+	want := []rbacv1.PolicyRule{
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"batch"}, Resources: []string{"cronjobs", "jobs"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
+	}
+	if diff := cmp.Diff(want, added); diff != "" {
+		t.Errorf("in the cluster (-want +got):\n%s", diff)
+	}
+	lease := rbacv1.PolicyRule{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
+		ResourceNames: []string{"twelvefold-scan"}, Verbs: []string{"get", "update"}}
+	role := get[*rbacv1.Role](t, before, "Role/twelvefold-webhook").Rules
+	if diff := cmp.Diff(append(slices.Clone(role), lease), get[*rbacv1.Role](t, on, "Role/twelvefold-webhook").Rules); diff != "" {
+		t.Errorf("in the release's namespace (-want +got):\n%s", diff)
+	}
+	if l := get[*coordinationv1.Lease](t, on, "Lease/twelvefold-scan"); l.Spec.HolderIdentity != nil {
+		t.Errorf("the Lease is installed with the holder %q", *l.Spec.HolderIdentity)
+	}
+	container := get[*appsv1.Deployment](t, on, "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0]
+	mustHaveArg(t, container, "--scan=true")
+	mustHaveArg(t, container, "--scan-interval=30m")
+	reports := rbacv1.PolicyRule{APIGroups: []string{"openreports.io"}, Resources: []string{"reports"}, Verbs: []string{"list", "create", "update", "delete"}}
+	for values, want := range map[string]bool{"scan.enabled=true": true, "scan.enabled=false": false} {
+		granted := get[*rbacv1.ClusterRole](t, render(t, values, "scan.reports=true"), name).Rules
+		if got := slices.ContainsFunc(granted, func(r rbacv1.PolicyRule) bool { return cmp.Equal(r, reports) }); got != want {
+			t.Errorf("with %s: rights on Reports: %v", values, got)
+		}
+	}
+	both := render(t, "scan.enabled=true", "rollout.enabled=true")
+	get[*coordinationv1.Lease](t, both, "Lease/twelvefold-scan")
+	get[*coordinationv1.Lease](t, both, "Lease/twelvefold-rollout")
+}
+
 // What the webhook writes is installed without data, so that no upgrade overwrites it.
 func TestOwnStateIsInstalledEmpty(t *testing.T) {
 	all := render(t)

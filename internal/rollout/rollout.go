@@ -33,6 +33,9 @@ import (
 	"twelvefold.dev/internal/review"
 )
 
+// LeaseName is the Lease that says which replica looks for rollouts. It is there from the installation.
+const LeaseName = "twelvefold-rollout"
+
 const (
 	defaultInterval  = 2 * time.Minute
 	defaultPerMinute = 10
@@ -58,7 +61,8 @@ type Options struct {
 	PerMinute int           // workloads that are rolled out in a minute at most; default 10
 }
 
-// Controller looks for changes and rolls out. It is for one replica at a time.
+// Controller looks for changes and rolls out. It is for one replica at a time, though two for a moment do no harm: a patch is
+// for one version of a workload.
 type Controller struct {
 	Options
 	Client     client.Client

@@ -28,6 +28,9 @@ type Options struct {
 	Sources       cluster.Sources
 	Rollout       bool // roll out workloads whose secrets have changed
 	RolloutRate   int  // of them, in a minute
+	Scan          bool // look at workloads that run already
+	ScanInterval  time.Duration
+	ScanReports   bool // and keep Reports of openreports.io
 	LogLevel      slog.Level
 
 	// The webhook's own identity in Azure, which reads metadata of vaults; all empty if it has none.
@@ -48,6 +51,9 @@ func Command() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Namespace == "" {
 				return fmt.Errorf("--namespace is empty: set it, or POD_NAMESPACE")
+			}
+			if o.ScanInterval < time.Minute {
+				return fmt.Errorf("--scan-interval is %v: set a minute or more", o.ScanInterval)
 			}
 			log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: o.LogLevel}))
 			return Run(cmd.Context(), o, nil, log)
@@ -72,6 +78,9 @@ func Command() *cobra.Command {
 	f.BoolVar(&o.Sources.Monitors, "monitors", true, "don't annotate pods that a PodMonitor or ServiceMonitor scrapes, where the cluster has those kinds")
 	f.BoolVar(&o.Rollout, "rollout", false, "restart the pods of workloads with rotation rollout when their secrets change; one replica does, by the Lease twelvefold-rollout")
 	f.IntVar(&o.RolloutRate, "rollout-per-minute", 10, "how many workloads to roll out in a minute at most")
+	f.BoolVar(&o.Scan, "scan", false, "judge workloads that run already, in metrics and Events; one replica does, by the Lease twelvefold-scan")
+	f.DurationVar(&o.ScanInterval, "scan-interval", time.Hour, "time between two scans; at least a minute")
+	f.BoolVar(&o.ScanReports, "scan-reports", false, "keep a Report of openreports.io for each workload in which the scan finds something")
 	f.StringVar(&o.AzureClientID, "azure-client-id", "", "identity that verifies by metadata the secrets that pods refer to (default: nobody verifies)")
 	f.StringVar(&o.AzureTenantID, "azure-tenant-id", "", "tenant of that identity")
 	f.StringVar(&o.AzureTokenFile, "azure-token-file", "", "projected token of the service account with audience api://AzureADTokenExchange, which stands for that identity")

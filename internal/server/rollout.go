@@ -14,6 +14,7 @@ import (
 
 	"twelvefold.dev/internal/admission"
 	"twelvefold.dev/internal/cluster"
+	"twelvefold.dev/internal/election"
 	"twelvefold.dev/internal/keyvault"
 	"twelvefold.dev/internal/rollout"
 )
@@ -31,7 +32,7 @@ func addRollout(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhook
 	if err != nil {
 		return fmt.Errorf("rollout: %w", err)
 	}
-	lock, err := rollout.NewLock(mgr.GetConfig(), o.Namespace)
+	lock, err := election.NewLock(mgr.GetConfig(), o.Namespace, rollout.LeaseName)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func addRollout(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhook
 			controller.Run(ctx)
 		}
 	}
-	return mgr.Add(&rollout.Elected{Lock: lock, Run: run, Log: webhooks.Log})
+	return mgr.Add(&election.Elected{Lock: lock, Run: run, Log: webhooks.Log})
 }
 
 // vaults asks by the way to Azure that the policy in force names.

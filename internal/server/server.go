@@ -152,6 +152,7 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	err = errors.Join(
 		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge), mgr.Add(objects),
 		addRollout(mgr, o, knowledge, webhooks, access, policies.Ready),
+		addScan(mgr, o, knowledge, webhooks, policies.Ready),
 		ctrl.NewControllerManagedBy(mgr).Named("policy").For(&corev1.ConfigMap{}).WatchesRawSource(policies.Source()).Complete(policies),
 	)
 	if err != nil {

@@ -18,9 +18,12 @@ import (
 )
 
 // installMonitors gives the API server the kinds of both operators. The function takes them away; the end of the test does too.
-func installMonitors(t *testing.T) (uninstall func()) {
+func installMonitors(t *testing.T) (uninstall func()) { return installCRDs(t, "testdata/monitors") }
+
+// installCRDs installs those of a directory, until the test ends or uninstall is called.
+func installCRDs(t *testing.T, dir string) (uninstall func()) {
 	t.Helper()
-	crds, err := controlplane.InstallCRDs(config, controlplane.CRDInstallOptions{Paths: []string{"testdata/monitors"}, ErrorIfPathMissing: true})
+	crds, err := controlplane.InstallCRDs(config, controlplane.CRDInstallOptions{Paths: []string{dir}, ErrorIfPathMissing: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"twelvefold.dev/internal/election"
 	"twelvefold.dev/internal/emulator"
 	"twelvefold.dev/internal/keyvault/azure"
 	"twelvefold.dev/internal/manifest"
@@ -209,7 +210,7 @@ func runRollouts(t *testing.T, ns string, versions rollout.Versions) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lock, err := rollout.NewLock(limited, ns)
+	lock, err := election.NewLock(limited, ns, rollout.LeaseName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +234,7 @@ func runRollouts(t *testing.T, ns string, versions rollout.Versions) {
 				}}
 		},
 		Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: rollout.NewMetrics(prometheus.NewRegistry()), Options: rollout.Options{Interval: 100 * time.Millisecond}}
-	elected := &rollout.Elected{Lock: lock, Run: controller.Run, Log: controller.Log}
+	elected := &election.Elected{Lock: lock, Run: controller.Run, Log: controller.Log}
 	done := make(chan error, 1)
 	go func() { done <- elected.Start(ctx) }()
 	t.Cleanup(func() {
@@ -254,13 +255,13 @@ func TestOneReplicaAtATime(t *testing.T) {
 	limited := roller(t, ns)
 	var running atomic.Int32
 	stand := func() (stop func(), leads chan struct{}) {
-		lock, err := rollout.NewLock(limited, ns)
+		lock, err := election.NewLock(limited, ns, rollout.LeaseName)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		leads = make(chan struct{})
-		elected := &rollout.Elected{Lock: lock, Log: slog.New(slog.DiscardHandler), Run: func(ctx context.Context) {
+		elected := &election.Elected{Lock: lock, Log: slog.New(slog.DiscardHandler), Run: func(ctx context.Context) {
 			if n := running.Add(1); n != 1 {
 				t.Errorf("%d replicas at a time", n)
 			}

@@ -26,15 +26,19 @@ func TestWebhook(t *testing.T) {
 	chart(t, port)
 	azure := startAzure(t)
 	allowRollouts(t, release, "twelvefold-webhook")
+	allowScan(t, release, "twelvefold-webhook")
+	before := older(t)
+	optIn(t, before.Namespace)
 	installMonitors(t)
 	azure.policy(t, "off", false) // from the start, for rollouts to begin by its interval
-	webhook := start(t, binary, port, append(azure.flags(), "--rollout")...)
+	webhook := start(t, binary, port, append(azure.flags(), "--rollout", "--scan")...)
 
 	shop := optedIn(t)
 	until(t, "the API server trusts the webhook", func() bool {
 		return admin.Create(t.Context(), pod(shop, "app:1"), client.DryRunAll) == nil
 	})
 	t.Run("a changed secret is rolled out", func(t *testing.T) { rolledOut(t, azure) })
+	t.Run("what ran before is scanned", func(t *testing.T) { scanned(t, webhook, before) })
 	t.Run("a namespace without the label is untouched", untouched)
 	t.Run("a reference becomes a fileKeyRef", mutated)
 	t.Run("references in ConfigMaps with the label are resolved", fromConfigMap)

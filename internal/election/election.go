@@ -1,4 +1,5 @@
-package rollout
+// Package election runs in one replica at a time what every replica of the webhook could do.
+package election
 
 import (
 	"context"
@@ -14,9 +15,6 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// LeaseName is the Lease that says which replica looks for rollouts. It is there from the installation.
-const LeaseName = "twelvefold-rollout"
-
 const (
 	leaseDuration = 15 * time.Second
 	renewDeadline = 10 * time.Second
@@ -31,13 +29,13 @@ type Elected struct {
 	Log  *slog.Logger
 }
 
-// NewLock is the lock of this process.
-func NewLock(config *rest.Config, namespace string) (resourcelock.Interface, error) {
+// NewLock is the lock of this process on a Lease, which is there from the installation.
+func NewLock(config *rest.Config, namespace, lease string) (resourcelock.Interface, error) {
 	host, err := os.Hostname()
 	if err != nil {
-		return nil, fmt.Errorf("rollout: %w", err)
+		return nil, fmt.Errorf("election: %w", err)
 	}
-	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, LeaseName,
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, namespace, lease,
 		resourcelock.ResourceLockConfig{Identity: host + "_" + rand.String(8)}, config, renewDeadline)
 }
 
@@ -49,20 +47,20 @@ func (e *Elected) Start(ctx context.Context) error {
 	var one sync.Mutex // the callback is called in a goroutine, which may outlive its term by a moment
 	for ctx.Err() == nil {
 		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-			Lock: e.Lock, Name: LeaseName, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-			ReleaseOnCancel: true, // two at once for a moment do no harm: a patch is for one version of a workload
+			Lock: e.Lock, Name: e.Lock.Describe(), LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+			ReleaseOnCancel: true, // two at once for a moment must do no harm
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(ctx context.Context) {
 					one.Lock()
 					defer one.Unlock()
-					e.Log.Info("this replica looks for rollouts")
+					e.Log.Info("this replica leads", "lease", e.Lock.Describe())
 					e.Run(ctx)
 				},
 				OnStoppedLeading: func() {},
 			},
 		})
 		if err != nil {
-			return fmt.Errorf("rollout: %w", err)
+			return fmt.Errorf("election: %w", err)
 		}
 		elector.Run(ctx)
 	}

@@ -1,0 +1,15 @@
+package review
+
+import (
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
+)
+
+// Assessed are the factors of which rules look at the object's pod; none for an object that is not judged.
+func Assessed(in Input) (map[policy.Factor]bool, error) {
+	s, err := open(in)
+	if err != nil || s == nil {
+		return nil, err
+	}
+	return rules.Assessed(rules.NewSubject(s.edit.Pod(), s.policy, s.facts)), nil
+}

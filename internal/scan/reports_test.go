@@ -1,0 +1,79 @@
+package scan
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"twelvefold.dev/internal/policy"
+)
+
+func TestReportIsCapped(t *testing.T) {
+	object := &unstructured.Unstructured{}
+	object.SetAPIVersion("apps/v1")
+	object.SetKind("Deployment")
+	object.SetNamespace("shop")
+	object.SetName("api")
+	w := workload{object: object}
+	for i := range 300 {
+		level := policy.Audit
+		if i >= 290 {
+			level = policy.Deny
+		}
+		w.findings = append(w.findings, policy.Finding{Rule: fmt.Sprint("r", i), Factor: "V", Level: level,
+			Path: strings.Repeat("p", 5000), Message: strings.Repeat("ü", 5000), Fix: strings.Repeat("\x01", 5000)})
+	}
+	report := (&Reports{Now: time.Now}).report(w)
+	results, _, err := unstructured.NestedSlice(report.Object, "results")
+	if err != nil || len(results) != maxResults {
+		t.Fatalf("%d results; want %d: %v", len(results), maxResults, err)
+	}
+	if first := results[0].(map[string]any); first["result"] != "fail" || first["policy"] != "r290" || !utf8.ValidString(first["message"].(string)) {
+		t.Errorf("what denies is not first: %v", first)
+	}
+	summary, _, _ := unstructured.NestedMap(report.Object, "summary")
+	if summary["fail"] != int64(10) || summary["warn"] != int64(290) {
+		t.Errorf("the summary is %v", summary)
+	}
+	text, err := json.Marshal(report)
+	if err != nil || len(text) > 256<<10 {
+		t.Errorf("%d bytes: %v", len(text), err)
+	}
+}
+
+func TestReportName(t *testing.T) {
+	object := &unstructured.Unstructured{}
+	object.SetKind("CronJob")
+	object.SetName("nightly")
+	object.SetUID("8f1c")
+	if got := reportName(object); got != "twelvefold-cronjob-nightly" {
+		t.Error(got)
+	}
+	object.SetName(strings.Repeat("n", 253))
+	if got := reportName(object); got != "twelvefold-8f1c" {
+		t.Error(got)
+	}
+}
+
+// A cluster without the CRD is scanned all the same.
+func TestScanWithoutReports(t *testing.T) {
+	w := newWorld(t, deployment("api", "app:latest"))
+	w.Reports = &Reports{Now: time.Now, Client: interceptor.NewClient(w.Client.(client.WithWatch), interceptor.Funcs{
+		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+			return errors.New("no matches for kind Report")
+		}})}
+	w.scan(t)
+	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 1`)
+	if len(w.events) != 1 {
+		t.Errorf("Events %q", w.events)
+	}
+}
