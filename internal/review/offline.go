@@ -47,6 +47,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 			accounts[cmp.Or(o.Namespace, defaults.Namespace)+"/"+o.Name] = known
 		}
 	}
+	limits := defaultsOf(objects, defaults.Namespace)
 	monitored := monitorsOf(objects, defaults.Namespace)
 	inputs := make([]Input, 0, len(objects))
 	for _, o := range objects {
@@ -58,6 +59,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		}
 		facts.Object = func(kind, name string) []byte { return all[key{kind, facts.Namespace, name}] }
 		facts.Objects = func(kind string) [][]byte { return kinds[key{kind, facts.Namespace, ""}] }
+		facts.Defaults = func() policy.Defaults { return limits[facts.Namespace] }
 		facts.Monitored = func(pod *corev1.Pod) string { return monitored.Scrapes(facts.Namespace, pod) }
 		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) (map[string]string, error) {
 			return accounts[facts.Namespace+"/"+name], nil
