@@ -31,9 +31,9 @@ type score struct {
 
 // The corpus tells how far rules can be trusted: each finds what is bad by its comment (recall), and is silent about
 // what is good, and about what another rule is for (precision). The table is docs/corpus.md.
-func TestCorpus(t *testing.T) {
-	bad := corpus(t, filepath.Join("testdata", "corpus", "bad"))
-	good := corpus(t, filepath.Join("testdata", "corpus", "good"))
+func TestRating(t *testing.T) {
+	bad := samples(t, filepath.Join("testdata", "corpus", "bad"))
+	good := samples(t, filepath.Join("testdata", "corpus", "good"))
 	for _, s := range bad {
 		if len(s.want) == 0 {
 			t.Errorf("%s: the first line names no rule", s.file)
@@ -48,7 +48,7 @@ func TestCorpus(t *testing.T) {
 	fmt.Fprintf(&table, "%s| Rule | Bad | Found | Good | False alarms | Precision | Recall |\n|---|--:|--:|--:|--:|--:|--:|\n", corpusIntro)
 	var all score
 	for _, rule := range rules.All() {
-		own := corpus(t, filepath.Join("..", "policy", "rules", "testdata", rule.ID, "pass"))
+		own := samples(t, filepath.Join("..", "policy", "rules", "testdata", rule.ID, "pass"))
 		s := rate(rule.ID, slices.Concat(bad, good, own))
 		fmt.Fprintf(&table, "| [`%s`](rules/%s.md) | %s |\n", rule.ID, rule.ID, s)
 		all.bad, all.found, all.good, all.alarms = all.bad+s.bad, all.found+s.found, all.good+s.good, all.alarms+s.alarms
@@ -96,8 +96,8 @@ func rate(rule string, samples []sample) (s score) {
 	return s
 }
 
-// corpus reads and judges the files of a folder, which may be missing, and of the folders in it.
-func corpus(t *testing.T, folder string) (samples []sample) {
+// samples reads and judges the files of a folder, which may be missing, and of the folders in it.
+func samples(t *testing.T, folder string) (all []sample) {
 	t.Helper()
 	var files []string
 	for _, pattern := range []string{"*.yaml", filepath.Join("*", "*.yaml")} {
@@ -124,9 +124,9 @@ func corpus(t *testing.T, folder string) (samples []sample) {
 				}
 			}
 		}
-		samples = append(samples, s)
+		all = append(all, s)
 	}
-	return samples
+	return all
 }
 
 // named are the rules that a bad file's first line names.
