@@ -107,23 +107,8 @@ func refused(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := load(t, "refused.yaml", text)[0]
-	template, _, err := in.Object.Template()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in.Object = manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: template.JSON}
-	verdict, err := review.Full(in)
-	if err != nil || !verdict.Denied() {
-		t.Fatalf("the example is not refused: %v", err)
-	}
-	lines := "The Pod \"legacy\" is invalid:\n"
-	for _, f := range verdict.Findings {
-		if f.Level == policy.Deny {
-			lines += fmt.Sprintf("* %s: %s\n", f.Path, f.Cause())
-		}
-	}
-	return lines
+	said, _ := denial(t, load(t, "refused.yaml", text)[0])
+	return said
 }
 
 func load(t *testing.T, file string, text []byte) []review.Input {

@@ -17,12 +17,13 @@ type Facts struct {
 	Namespace       string
 	NamespaceLabels map[string]string
 	Kubernetes      Kubernetes
-	Requester       string   // user name of the request; empty offline
-	RequesterGroups []string //
-	Workload        Workload // what the pod belongs to, as its metadata says
-	Template        bool     // the pod is a workload's template, judged as if its controller made it
-	Offline         bool     // no request: a manifest on the command line
-	AgentImage      string   // the image of injected agent containers
+	Requester       string        // user name of the request; empty offline
+	RequesterGroups []string      //
+	Workload        Workload      // what the pod belongs to, as its metadata says
+	WorkloadSpec    *WorkloadSpec // of the workload under review; nil where only the pod is known
+	Template        bool          // the pod is a workload's template, judged as if its controller made it
+	Offline         bool          // no request: a manifest on the command line
+	AgentImage      string        // the image of injected agent containers
 	// ServiceAccount holds the annotations of the pod's service account.
 	ServiceAccount map[string]string
 	// ServiceAccountUnread says that they could not be read: it may have some.
@@ -43,6 +44,8 @@ type Lookup struct {
 	// Monitored names the PodMonitor or ServiceMonitor, as "PodMonitor monitoring/shop", that scrapes such a pod in the
 	// pod's namespace; empty if none does.
 	Monitored func(*corev1.Pod) string
+	// Defaults are those of the pod's namespace. A pod in a request has them already; a template has not.
+	Defaults func() Defaults
 }
 
 // KeyVaultLabel marks the ConfigMaps whose references to Key Vault are resolved, by the value true.

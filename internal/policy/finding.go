@@ -16,6 +16,8 @@ type Finding struct {
 
 	// Container is the container that it is about, if it is about one; exemptions can name it.
 	Container string `json:"-"`
+	// OfWorkload says that the path is a field of the workload, not of its pod.
+	OfWorkload bool `json:"-"`
 }
 
 // String is the finding as people read it, on one line or, where the fix is a snippet, on two.

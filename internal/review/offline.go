@@ -44,6 +44,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 			accounts[cmp.Or(o.Namespace, defaults.Namespace)+"/"+o.Name] = known
 		}
 	}
+	limits := defaultsOf(objects, defaults.Namespace)
 	monitored := monitorsOf(objects, defaults.Namespace)
 	inputs := make([]Input, 0, len(objects))
 	for _, o := range objects {
@@ -54,6 +55,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 			facts.NamespaceLabels = labels
 		}
 		facts.Object = func(kind, name string) []byte { return all[key{kind, facts.Namespace, name}] }
+		facts.Defaults = func() policy.Defaults { return limits[facts.Namespace] }
 		facts.Monitored = func(pod *corev1.Pod) string { return monitored.Scrapes(facts.Namespace, pod) }
 		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) (map[string]string, error) {
 			return accounts[facts.Namespace+"/"+name], nil

@@ -126,6 +126,7 @@ func open(in Input) (*subject, error) {
 	} else {
 		facts.Template = true
 		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
+		facts.WorkloadSpec = workloadSpec(in.Object)
 	}
 	return &subject{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
 }
@@ -153,7 +154,9 @@ func (s *subject) patch() []jsonpatch.Operation {
 // located turns fields of the pod into fields of the object.
 func (s *subject) located(v Verdict) Verdict {
 	for i := range v.Findings {
-		v.Findings[i].Path = s.template.Field(v.Findings[i].Path)
+		if !v.Findings[i].OfWorkload {
+			v.Findings[i].Path = s.template.Field(v.Findings[i].Path)
+		}
 	}
 	return v
 }

@@ -28,6 +28,8 @@ type Violation struct {
 	Message   string // what was seen
 	Fix       string // what to write, ready to copy where that can be
 
+	OfWorkload bool // the path is a field of the workload, not of its pod
+
 	Levels *policy.Levels // instead of the rule's own, for a weaker or stronger case
 	Max    policy.Level   // the highest level whatever the policy says; 0 is no bound
 }
@@ -99,7 +101,7 @@ func (s *Subject) finding(r *Rule, v Violation) (policy.Finding, bool) {
 		highest = v.Max
 	}
 	f := policy.Finding{Rule: r.ID, Factor: r.Factor, Level: s.Policy.Level(r.RuleInfo, v.Levels, highest),
-		Path: v.Path, Message: v.Message, Fix: v.Fix, Container: v.Container}
+		Path: v.Path, Message: v.Message, Fix: v.Fix, Container: v.Container, OfWorkload: v.OfWorkload}
 	if f.Level == policy.Off || s.Policy.Exempt(f, s.Workload, s.Facts.Now) != nil {
 		return f, false
 	}

@@ -1,0 +1,41 @@
+package rules
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/shell"
+)
+
+// signal-swallowing-shell
+//
+//	restricted: scripts in containers[*].command, args, and those of native sidecars
+//	allowed:    exec before the app, trap, an init such as tini; a single command; pods that run to their end
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "signal-swallowing-shell", Factor: "IX", Levels: policy.At(policy.Warn)},
+		Page: policy.Page{
+			Title:   "A shell keeps SIGTERM from the app",
+			Why:     "The kubelet sends SIGTERM to the container's first process. If that is a shell which waits for the app, the app hears nothing: it works on until the grace period is over and is then killed in the middle of its requests. Every rollout takes 30 seconds longer than it must, and loses work.",
+			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container.",
+			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. A script in a file of the image can't be looked into.",
+			Example: "command: [\"sh\", \"-c\", \"cd /app && exec node server.js\"]\n",
+		},
+		Check: func(s *Subject, report func(Violation)) {
+			if s.endsByItself() {
+				return
+			}
+			for _, c := range s.Containers(Main, Sidecar) {
+				if shell.SwallowsSignals(c.Argv()) {
+					report(c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command"))
+				}
+			}
+		},
+	})
+}
+
+// endsByItself says whether the pod runs to its end: a Job's, or one that is not restarted for ever.
+func (s *Subject) endsByItself() bool {
+	p := s.Pod.Spec.RestartPolicy
+	return s.IsJob() || p == corev1.RestartPolicyNever || p == corev1.RestartPolicyOnFailure
+}

@@ -1,0 +1,53 @@
+package rules
+
+import (
+	"cmp"
+	"strings"
+
+	"twelvefold.dev/internal/image"
+	"twelvefold.dev/internal/policy"
+)
+
+// releaseIDParams are the parameters of release-id.
+type releaseIDParams struct {
+	Labels []string `yaml:"labels"` // keys that name the release as well as app.kubernetes.io/version does
+}
+
+const versionLabel = "app.kubernetes.io/version"
+
+// release-id
+//
+//	restricted: metadata.labels
+//	allowed:    app.kubernetes.io/version or a configured key; a tag of the first container that tells the release
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "release-id", Factor: "V", Levels: policy.At(policy.Warn), Params: releaseIDParams{}},
+		Page: policy.Page{
+			Title:   "The pod does not say which release it is",
+			Why:     "Every release has an id, so that people can say which one fails and which one to go back to. Where the image is named by its digest alone, or by a tag that moves, neither dashboards nor a look at the pod tell it: errors can't be counted by release.",
+			Fix:     "Put app.kubernetes.io/version on the pod template, in quotes; CI knows the value. Clusters with a convention of their own name its keys in the policy (params: labels).",
+			Allowed: "A tag of the first container's image, other than latest: it is the release's id.",
+			Example: "metadata:\n  labels:\n    app.kubernetes.io/version: \"1.4.2\"\n",
+		},
+		Check: checkReleaseID,
+	})
+}
+
+func checkReleaseID(s *Subject, report func(Violation)) {
+	keys := append([]string{versionLabel}, Params[releaseIDParams](s).Labels...)
+	for _, key := range keys {
+		if s.Pod.Labels[key] != "" {
+			return
+		}
+	}
+	apps := s.Containers(Main)
+	if len(apps) == 0 {
+		return
+	}
+	ref, err := image.Parse(apps[0].Image)
+	if err != nil || cmp.Or(ref.Tag, "latest") != "latest" {
+		return
+	}
+	report(Violation{Path: "metadata.labels", Message: "no " + strings.Join(keys, " or ") + ", and the image's name does not tell it",
+		Fix: "name the release: " + versionLabel + `: "<version>"`})
+}

@@ -1,0 +1,66 @@
+package rules
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// unbounded-emptydir
+//
+//	restricted: volumes[*].emptyDir
+//	allowed:    sizeLimit; limits.ephemeral-storage of every container, for volumes on disk; volumes that nobody mounts
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "unbounded-emptydir", Factor: "VI", Levels: policy.At(policy.Warn)},
+		Page: policy.Page{
+			Title:   "A scratch directory may fill its node",
+			Why:     "An emptyDir without sizeLimit grows until the node's disk is full. Then the kubelet evicts pods, others' among them. One with medium: Memory counts as the memory of whoever writes to it, and ends in an OOM kill.",
+			Fix:     "Say how large it may become, with a reserve: only a pod that goes beyond is evicted, and its replacement starts empty.",
+			Allowed: "A limit for ephemeral-storage on every container bounds them all, but for medium: Memory. Volumes that only injected sidecars mount are theirs.",
+			Example: "volumes:\n- name: tmp\n  emptyDir: {sizeLimit: 256Mi}\n",
+		},
+		Check: checkUnboundedEmptyDir,
+	})
+}
+
+func checkUnboundedEmptyDir(s *Subject, report func(Violation)) {
+	bounded := boundsDisk(s.Pod)
+	for i := range s.Pod.Spec.Volumes {
+		v := &s.Pod.Spec.Volumes[i]
+		if v.EmptyDir == nil || v.EmptyDir.SizeLimit != nil && !v.EmptyDir.SizeLimit.IsZero() || !s.mounts(v.Name) {
+			continue
+		}
+		seen := "may fill the node's disk"
+		if v.EmptyDir.Medium != corev1.StorageMediumDefault {
+			seen = "may fill the memory of the containers that write to it"
+		} else if bounded {
+			continue
+		}
+		report(Violation{Path: fmt.Sprintf("spec.volumes[name=%q].emptyDir", v.Name), Message: seen, Fix: "bound it: emptyDir: {sizeLimit: <size>}"})
+	}
+}
+
+// boundsDisk says whether the kubelet evicts the pod before its volumes fill the disk.
+func boundsDisk(pod *corev1.Pod) bool {
+	for _, c := range pod.Spec.Containers {
+		if c.Resources.Limits.StorageEphemeral().IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// mounts says whether one of the team's containers mounts a volume.
+func (s *Subject) mounts(volume string) bool {
+	for _, c := range s.containers {
+		for _, m := range c.VolumeMounts {
+			if m.Name == volume {
+				return true
+			}
+		}
+	}
+	return false
+}

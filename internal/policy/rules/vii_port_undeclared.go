@@ -1,0 +1,74 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// port-undeclared
+//
+//	restricted: the ports of containers[*] probes, and those of native sidecars
+//	allowed:    ports that any container of the pod declares; exec probes; another host; a mesh's own probes
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "port-undeclared", Factor: "VII", Levels: policy.At(policy.Warn)},
+		Page: policy.Page{
+			Title:   "A probe asks a port that the container doesn't declare",
+			Why:     "The app's contract with the world is its ports. Services, NetworkPolicies, service meshes, monitors and people read them from the spec; what is not there, they don't find. A probe by a port's name fails for ever if the container has no port of that name.",
+			Fix:     "Declare the port with a name, and use the name in the probe.",
+			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs.",
+			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
+		},
+		Check: func(s *Subject, report func(Violation)) {
+			for _, c := range s.Containers(Main, Sidecar) {
+				for _, p := range c.probes() {
+					port, asks := asked(p.probe)
+					if !asks || s.declares(c, port) {
+						continue
+					}
+					v := c.At(p.field, fmt.Sprintf("asks port %s, which the container doesn't declare", port.String()),
+						fmt.Sprintf("add ports: [{name: health, containerPort: %d}]", port.IntVal))
+					if port.Type == intstr.String {
+						v.Message = fmt.Sprintf("asks a port by the name %q, which none of the container's ports has: it fails for ever", port.StrVal)
+						v.Fix = fmt.Sprintf("add ports: [{name: %s, containerPort: <number>}]", port.StrVal)
+					}
+					report(v)
+					break // its other probes ask the same, most likely
+				}
+			}
+		},
+	})
+}
+
+// asked is the port of the pod that a probe asks.
+func asked(p *corev1.Probe) (port intstr.IntOrString, ok bool) {
+	switch {
+	case p.HTTPGet != nil:
+		return p.HTTPGet.Port, p.HTTPGet.Host == "" && !strings.HasPrefix(p.HTTPGet.Path, "/app-health/") // Istio's
+	case p.TCPSocket != nil:
+		return p.TCPSocket.Port, p.TCPSocket.Host == ""
+	case p.GRPC != nil:
+		return intstr.FromInt32(p.GRPC.Port), true
+	}
+	return port, false
+}
+
+// declares says whether a port is known: by its name in the container itself, as the kubelet looks for it, or by its
+// number in any.
+func (s *Subject) declares(c Container, port intstr.IntOrString) bool {
+	if port.Type == intstr.String {
+		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.StrVal })
+	}
+	for _, other := range slices.Concat(s.Pod.Spec.InitContainers, s.Pod.Spec.Containers) {
+		if slices.ContainsFunc(other.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port.IntVal }) {
+			return true
+		}
+	}
+	return false
+}

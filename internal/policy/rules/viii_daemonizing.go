@@ -1,0 +1,90 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/shell"
+)
+
+// daemonizing
+//
+//	restricted: containers[*].command, args, lifecycle.postStart.exec, and those of native sidecars
+//	allowed:    helpers in the background of a script that goes on; options that say foreground
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "daemonizing", Factor: "VIII", Levels: policy.Levels{Baseline: policy.Warn, Strict: policy.Deny}},
+		Page: policy.Page{
+			Title:   "The app goes into the background",
+			Why:     "Kubernetes watches a container's first process only. One that has made a daemon of itself crashes unseen: no restart, no exit code, no signal at the end, and its output goes nowhere. There is no systemd in a container that could look after it.",
+			Fix:     "Start the app in the foreground, by exec where a script does it: nginx -g 'daemon off;', php-fpm -F, httpd -DFOREGROUND, redis-server --daemonize no.",
+			Allowed: "A process in the background of a script that goes on with something else, or waits for it (process-supervisor looks at two servers); --daemon=false, --no-daemon, --daemonize no, --foreground; Jobs.",
+			Example: "command: [\"gunicorn\", \"--bind=:8080\", \"app:app\"]   # no nohup, no &, no --daemon\n",
+		},
+		Check: func(s *Subject, report func(Violation)) {
+			for _, c := range s.Containers(Main, Sidecar) {
+				commands := c.Commands()
+				field, how := c.argvField(), ""
+				for i, command := range commands {
+					if how == "" {
+						how = daemonizes(command)
+					}
+					if how == "" && command.Background && i == len(commands)-1 && command.Name() != "wait" {
+						how = "& behind the last command"
+					}
+				}
+				for _, command := range c.PostStart() {
+					if how != "" {
+						break
+					}
+					if how, field = daemonizes(command), ".lifecycle.postStart.exec.command"; how == "" && command.Background {
+						how = "&"
+					}
+				}
+				if how != "" {
+					report(c.At(field, "goes into the background ("+how+"), where nobody sees it die", "start it in the foreground, with exec"))
+				}
+			}
+		},
+	})
+}
+
+// daemonizes is by what a command leaves the foreground; empty if it doesn't.
+func daemonizes(command shell.Command) string {
+	args := command.Args()
+	if slices.ContainsFunc(args, func(a string) bool { return a == "--foreground" || a == "--nodaemon" || a == "--no-daemon" }) {
+		return ""
+	}
+	switch command.Name() {
+	case "nohup", "setsid":
+		if command.Background || command.Name() == "nohup" {
+			return command.Name()
+		}
+	case "systemctl":
+		if slices.ContainsFunc(args, func(a string) bool { return a == "start" || a == "restart" || a == "reload-or-restart" }) {
+			return "systemctl"
+		}
+	case "service", "rc-service":
+		if len(args) > 1 && (args[1] == "start" || args[1] == "restart") {
+			return command.Name()
+		}
+	case "start-stop-daemon":
+		return command.Name()
+	case "echo", "printf", "grep", "cat", "test", "[":
+		return ""
+	}
+	for i, arg := range args {
+		option, value, hasValue := strings.Cut(arg, "=")
+		if option != "--daemon" && option != "--daemonize" {
+			continue
+		}
+		if !hasValue && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if !slices.Contains([]string{"no", "false", "off", "0"}, strings.ToLower(value)) {
+			return option
+		}
+	}
+	return ""
+}

@@ -1,0 +1,39 @@
+package rules
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// memory-limit-missing
+//
+//	restricted: containers[*].resources.limits.memory, and those of native sidecars
+//	allowed:    a limit of the pod; a LimitRange's default
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "memory-limit-missing", Factor: "VIII", Levels: policy.At(policy.Warn)},
+		Page: policy.Page{
+			Title:   "A container may take all of its node's memory",
+			Why:     "Memory, unlike CPU, can't be taken back: a leak in one process ends others on the node, and which of them the kernel decides. Runtimes that size their heaps by the limit (JVM, .NET, Node.js) take the node's size instead.",
+			Fix:     "Set a memory limit above the highest use in normal operation. The process then dies alone, with the reason OOMKilled, and is restarted.",
+			Allowed: "A memory limit of the pod as a whole; a LimitRange with a default; a missing CPU limit, which only throttles. Init containers, and pods of Jobs.",
+			Example: "resources:\n  requests: {cpu: 100m, memory: 128Mi}\n  limits: {memory: 256Mi}\n",
+		},
+		Check: func(s *Subject, report func(Violation)) {
+			if has(s.given().Limits, corev1.ResourceMemory) {
+				return
+			}
+			for _, c := range s.Containers(Main, Sidecar) {
+				if has(c.Resources.Limits, corev1.ResourceMemory) {
+					continue
+				}
+				size := "256Mi"
+				if q, ok := c.Resources.Requests[corev1.ResourceMemory]; ok {
+					size = q.String()
+				}
+				report(c.At(".resources.limits.memory", "has no memory limit", "add what it never needs more than, such as resources: {limits: {memory: "+size+"}}"))
+			}
+		},
+	})
+}

@@ -1,0 +1,71 @@
+package rules
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"twelvefold.dev/internal/policy"
+)
+
+// requests-missing
+//
+//	restricted: containers[*].resources.requests, and those of native sidecars
+//	allowed:    limits, which are requested where nothing is; resources of the pod; a LimitRange's defaults
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "requests-missing", Factor: "VIII", Levels: policy.At(policy.Warn)},
+		Page: policy.Page{
+			Title:   "A container requests no CPU or no memory",
+			Why:     "The scheduler counts it as nothing: nodes fill up until their processes starve each other, and this pod is the first that the kubelet evicts. A HorizontalPodAutoscaler on CPU can't compute a percentage of nothing, and the cluster autoscaler adds no node for it.",
+			Fix:     "Request what the container uses on a usual day, as the metrics of the last weeks show it. For a whole namespace a LimitRange sets what is missing.",
+			Allowed: "Limits without requests: the API server requests the limit. Resources of the pod as a whole. Namespaces whose LimitRange has defaults. Init containers, and pods of Jobs.",
+			Example: "resources:\n  requests: {cpu: 100m, memory: 128Mi}\n  limits: {memory: 256Mi}\n",
+		},
+		Check: func(s *Subject, report func(Violation)) {
+			given := s.given()
+			for _, c := range s.Containers(Main, Sidecar) {
+				var missing, fix []string
+				for _, r := range []struct{ name, example string }{{"cpu", "100m"}, {"memory", "128Mi"}} {
+					name := corev1.ResourceName(r.name)
+					if has(c.Resources.Requests, name) || has(c.Resources.Limits, name) || has(given.Requests, name) || has(given.Limits, name) {
+						continue
+					}
+					missing, fix = append(missing, r.name), append(fix, r.name+": "+r.example)
+				}
+				if len(missing) > 0 {
+					report(c.At(".resources.requests", "requests no "+strings.Join(missing, " and no "), "add what it uses, such as resources: {requests: {"+strings.Join(fix, ", ")+"}}"))
+				}
+			}
+		},
+	})
+}
+
+// given are the resources that containers have without naming any: those of the pod, and of the namespace's LimitRange.
+func (s *Subject) given() corev1.ResourceRequirements {
+	var all corev1.ResourceRequirements
+	if pod := s.Pod.Spec.Resources; pod != nil {
+		all.Requests, all.Limits = pod.Requests, pod.Limits
+	}
+	if s.Facts.Defaults == nil {
+		return all
+	}
+	defaults := s.Facts.Defaults()
+	all.Requests, all.Limits = merged(all.Requests, defaults.Requests), merged(all.Limits, defaults.Limits)
+	return all
+}
+
+func merged(a, b corev1.ResourceList) corev1.ResourceList {
+	all := corev1.ResourceList{}
+	for _, list := range []corev1.ResourceList{a, b} {
+		for name, quantity := range list {
+			all[name] = quantity
+		}
+	}
+	return all
+}
+
+func has(list corev1.ResourceList, name corev1.ResourceName) bool {
+	_, ok := list[name]
+	return ok
+}

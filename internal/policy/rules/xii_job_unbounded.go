@@ -1,0 +1,38 @@
+package rules
+
+import (
+	"twelvefold.dev/internal/policy"
+)
+
+// job-unbounded
+//
+//	restricted: activeDeadlineSeconds of Jobs and of a CronJob's jobTemplate; ttlSecondsAfterFinished of Jobs
+//	allowed:    a deadline of the pod; Jobs that a controller, Helm or Argo CD deletes
+func init() {
+	register(Rule{
+		RuleInfo: policy.RuleInfo{ID: "job-unbounded", Factor: "XII", Levels: policy.At(policy.Warn)},
+		Page: policy.Page{
+			Title:   "A Job may run for ever, or stay for ever",
+			Why:     "A Job that hangs runs until somebody looks: it holds its locks, and the next run of a CronJob waits for it or works beside it. A finished Job without a time to live stays with its pods and logs, and the next release can't create one of its name.",
+			Fix:     "Set activeDeadlineSeconds to a multiple of the usual time, and ttlSecondsAfterFinished to as long as somebody may want to read its logs.",
+			Allowed: "activeDeadlineSeconds in the pod's spec; Jobs of a CronJob and others that have a controller, which deletes them; hooks of Helm and Argo CD need no time to live. A pod that its Job has made is not judged: the Job is.",
+			Example: "apiVersion: batch/v1\nkind: Job\nmetadata: {name: reindex}\nspec:\n  activeDeadlineSeconds: 3600\n  ttlSecondsAfterFinished: 86400\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {name: reindex, image: \"contoso.azurecr.io/shop:1.4.2\", command: [\"/app/reindex\"]}\n",
+		},
+		Check: func(s *Subject, report func(Violation)) {
+			spec := s.Facts.WorkloadSpec
+			if spec == nil || !s.IsJob() {
+				return
+			}
+			in := "spec."
+			if s.Workload.Kind == "CronJob" {
+				in = "spec.jobTemplate.spec."
+			}
+			if spec.ActiveDeadlineSeconds == nil && s.Pod.Spec.ActiveDeadlineSeconds == nil {
+				report(Violation{Path: in + "activeDeadlineSeconds", OfWorkload: true, Message: "a run that hangs is never ended", Fix: "write activeDeadlineSeconds: 3600, or what it surely never needs"})
+			}
+			if spec.Standalone && spec.TTL == nil {
+				report(Violation{Path: in + "ttlSecondsAfterFinished", OfWorkload: true, Message: "nobody deletes the Job when it is done", Fix: "write ttlSecondsAfterFinished: 86400"})
+			}
+		},
+	})
+}

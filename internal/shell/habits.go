@@ -1,0 +1,95 @@
+package shell
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// inits are programs that pass signals on, or end although the program below them does not listen.
+var inits = []string{"tini", "dumb-init", "catatonit", "tini-static", "docker-init"}
+
+// SwallowsSignals says whether an argument vector is a shell that stays between the kubelet and the program: it has
+// several commands, none of them behind exec, and traps nothing. A shell replaces itself by a single simple command.
+func SwallowsSignals(argv []string) bool {
+	file := parsed(argv)
+	if file == nil || slices.Contains(inits, path.Base(argv[0])) {
+		return false
+	}
+	commands, handled := 0, false
+	syntax.Walk(file, func(node syntax.Node) bool {
+		switch n := node.(type) {
+		case *syntax.CmdSubst, *syntax.ProcSubst, *syntax.FuncDecl:
+			return false
+		case *syntax.WhileClause, *syntax.ForClause:
+			commands++ // more than one run of it
+		case *syntax.DeclClause:
+			commands++
+		case *syntax.CallExpr:
+			if len(n.Args) == 0 {
+				break
+			}
+			commands++
+			name := n.Args[0].Lit()
+			handled = handled || name == "trap" || name == "exec" && len(n.Args) > 1 || slices.Contains(inits, path.Base(name))
+		}
+		return true
+	})
+	return commands > 1 && !handled
+}
+
+// WaitsForEver says whether a script holds a loop that sleeps until something happens, and counts neither rounds nor time.
+func WaitsForEver(argv []string) bool {
+	file := parsed(argv)
+	if file == nil {
+		return false
+	}
+	found := false
+	syntax.Walk(file, func(node syntax.Node) bool {
+		if loop, ok := node.(*syntax.WhileClause); ok && waits(loop) {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// counting are words in a loop that tell of rounds or of time.
+var counting = []string{"-lt", "-le", "-gt", "-ge", "expr", "let", "date", "timeout", "seq"}
+
+func waits(loop *syntax.WhileClause) bool {
+	sleeps, bounded := false, false
+	syntax.Walk(loop, func(node syntax.Node) bool {
+		switch n := node.(type) {
+		case *syntax.ArithmCmd, *syntax.ArithmExp, *syntax.LetClause:
+			bounded = true
+		case *syntax.CallExpr:
+			for i, word := range n.Args {
+				text := word.Lit()
+				sleeps = sleeps || i == 0 && path.Base(text) == "sleep"
+				bounded = bounded || slices.Contains(counting, text) && (i == 0 || strings.HasPrefix(text, "-"))
+			}
+		}
+		return true
+	})
+	return sleeps && !bounded
+}
+
+// parsed is the script of an argument vector, or nil.
+func parsed(argv []string) *syntax.File {
+	own := unwrap(argv)
+	if len(own) == 0 {
+		return nil
+	}
+	script, ok := scriptOf(own)
+	if !ok {
+		return nil
+	}
+	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
+	if err != nil {
+		return nil
+	}
+	return file
+}
