@@ -48,9 +48,10 @@ func command() *cobra.Command {
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") { // a plugin of kubectl
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl twelvefold"}
 	}
+	root.AddCommand(fixCommand(), replayCommand(), parityCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())
 	})
-	root.AddCommand(checkCommand(), mutateCommand(), fixCommand(), replayCommand(), parityCommand(), explainCommand(), policyCommand(), demoCommand())
+	root.AddCommand(checkCommand(), mutateCommand(), explainCommand(), policyCommand(), demoCommand())
 	return root
 }

@@ -7,6 +7,7 @@ type WorkloadSpec struct {
 	Replicas              *int32 // as written; nil is 1
 	ActiveDeadlineSeconds *int64 // of a Job
 	TTL                   *int32 // ttlSecondsAfterFinished of a Job
+	Hook                  bool   // a Job of Helm or Argo CD, which wait for it and report what takes too long
 	Standalone            bool   // a Job that nothing else deletes: no controller, no Helm hook
 }
 

@@ -37,7 +37,8 @@ func workloadSpec(o manifest.Object) *policy.WorkloadSpec {
 	spec.ActiveDeadlineSeconds, spec.TTL = job.ActiveDeadlineSeconds, job.TTLSecondsAfterFinished
 	_, hook := workload.Metadata.Annotations["helm.sh/hook"]
 	_, argoHook := workload.Metadata.Annotations["argocd.argoproj.io/hook"]
-	spec.Standalone = o.Kind == "Job" && !hook && !argoHook && metav1.GetControllerOf(&workload.Metadata) == nil
+	spec.Hook = hook || argoHook
+	spec.Standalone = o.Kind == "Job" && !spec.Hook && metav1.GetControllerOf(&workload.Metadata) == nil
 	return spec
 }
 

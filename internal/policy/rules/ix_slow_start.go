@@ -23,7 +23,7 @@ func init() {
 			Title:   "The container is given minutes to start",
 			Why:     "What takes minutes to start can't follow the load, and a drain or a crash takes as long to recover from. A long initialDelaySeconds makes every start that slow, also the quick ones.",
 			Fix:     "Start faster: build caches and indexes before, load the rest later, migrate in a Job. Use a startupProbe instead of initialDelaySeconds: it asks from the first second on and is content as soon as the app answers.",
-			Allowed: "Startup probes that wait 300 s at most (initialDelaySeconds and periodSeconds times failureThreshold), delays of 60 s at most; the parameters budget and delay set other bounds. Jobs.",
+			Allowed: "Startup probes that wait 300 s at most (initialDelaySeconds and periodSeconds times failureThreshold), delays of 60 s at most; the parameters budget and delay set other bounds. A liveness probe's delay holds up nothing and is only audited. Jobs.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nstartupProbe:\n  httpGet: {path: /ready, port: http}\n  periodSeconds: 2\n  failureThreshold: 60\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -36,10 +36,15 @@ func init() {
 					}
 				}
 				for _, p := range c.probes() {
-					if delay := p.probe.InitialDelaySeconds; delay > params.Delay {
-						report(c.At(p.field+".initialDelaySeconds", fmt.Sprintf("every start takes %d s at least", delay), "leave it out and add a startupProbe, which asks at once and goes on asking"))
-						break
+					delay := p.probe.InitialDelaySeconds
+					if delay <= params.Delay {
+						continue
 					}
+					v := c.At(p.field+".initialDelaySeconds", fmt.Sprintf("every start takes %d s at least", delay), "leave it out and add a startupProbe, which asks at once and goes on asking")
+					if p.probe == c.LivenessProbe {
+						v.Message, v.Max = fmt.Sprintf("a start that hangs is seen after %d s at the earliest", delay), policy.Audit
+					}
+					report(v)
 				}
 			}
 		},

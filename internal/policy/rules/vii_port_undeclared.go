@@ -22,7 +22,7 @@ func init() {
 			Title:   "A probe asks a port that the container doesn't declare",
 			Why:     "The app's contract with the world is its ports. Services, NetworkPolicies, service meshes, monitors and people read them from the spec; what is not there, they don't find. A probe by a port's name fails for ever if the container has no port of that name.",
 			Fix:     "Declare the port with a name, and use the name in the probe.",
-			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs.",
+			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs. Health checks by their usual paths (/healthz, /livez, /readyz) on a port of their own are only audited.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -34,7 +34,11 @@ func init() {
 					}
 					v := c.At(p.field, fmt.Sprintf("asks port %s, which the container doesn't declare", port.String()),
 						fmt.Sprintf("add ports: [{name: health, containerPort: %d}]", port.IntVal))
+					if p.probe.HTTPGet != nil && slices.Contains(healthPaths, p.probe.HTTPGet.Path) {
+						v.Max = policy.Audit // a port for the kubelet alone, which finds it
+					}
 					if port.Type == intstr.String {
+						v.Max = policy.Off
 						v.Message = fmt.Sprintf("asks a port by the name %q, which none of the container's ports has: it fails for ever", port.StrVal)
 						v.Fix = fmt.Sprintf("add ports: [{name: %s, containerPort: <number>}]", port.StrVal)
 					}
@@ -45,6 +49,9 @@ func init() {
 		},
 	})
 }
+
+// healthPaths are what operators and servers answer on a port of their own, which nobody but the kubelet asks.
+var healthPaths = []string{"/healthz", "/livez", "/readyz", "/healthz/ready", "/healthz/live", "/ping", "/actuator/health/liveness", "/actuator/health/readiness"}
 
 // asked is the port of the pod that a probe asks.
 func asked(p *corev1.Probe) (port intstr.IntOrString, ok bool) {

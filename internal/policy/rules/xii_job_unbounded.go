@@ -15,7 +15,7 @@ func init() {
 			Title:   "A Job may run for ever, or stay for ever",
 			Why:     "A Job that hangs runs until somebody looks: it holds its locks, and the next run of a CronJob waits for it or works beside it. A finished Job without a time to live stays with its pods and logs, and the next release can't create one of its name.",
 			Fix:     "Set activeDeadlineSeconds to a multiple of the usual time, and ttlSecondsAfterFinished to as long as somebody may want to read its logs.",
-			Allowed: "activeDeadlineSeconds in the pod's spec; Jobs of a CronJob and others that have a controller, which deletes them; hooks of Helm and Argo CD need no time to live. A pod that its Job has made is not judged: the Job is.",
+			Allowed: "activeDeadlineSeconds in the pod's spec; Jobs of a CronJob and others that have a controller, which deletes them; hooks of Helm and Argo CD need no time to live, and without a deadline they are only audited. A pod that its Job has made is not judged: the Job is.",
 			Example: "apiVersion: batch/v1\nkind: Job\nmetadata: {name: reindex}\nspec:\n  activeDeadlineSeconds: 3600\n  ttlSecondsAfterFinished: 86400\n  template:\n    spec:\n      restartPolicy: Never\n      containers:\n      - {name: reindex, image: \"contoso.azurecr.io/shop:1.4.2\", command: [\"/app/reindex\"]}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -28,7 +28,11 @@ func init() {
 				in = "spec.jobTemplate.spec."
 			}
 			if spec.ActiveDeadlineSeconds == nil && s.Pod.Spec.ActiveDeadlineSeconds == nil {
-				report(Violation{Path: in + "activeDeadlineSeconds", OfWorkload: true, Message: "a run that hangs is never ended", Fix: "write activeDeadlineSeconds: 3600, or what it surely never needs"})
+				v := Violation{Path: in + "activeDeadlineSeconds", OfWorkload: true, Message: "a run that hangs is never ended", Fix: "write activeDeadlineSeconds: 3600, or what it surely never needs"}
+				if spec.Hook {
+					v.Max = policy.Audit // the release fails, and somebody looks
+				}
+				report(v)
 			}
 			if spec.Standalone && spec.TTL == nil {
 				report(Violation{Path: in + "ttlSecondsAfterFinished", OfWorkload: true, Message: "nobody deletes the Job when it is done", Fix: "write ttlSecondsAfterFinished: 86400"})
