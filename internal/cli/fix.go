@@ -23,8 +23,8 @@ func fixCommand() *cobra.Command {
 		Use:   "fix -f FILE|DIR|- … [--write]",
 		Short: "Repair manifests where they stand",
 		Long: "Makes the repairs that are safe: the name of the app as a label, from the label app; PYTHONUNBUFFERED; log files and\n" +
-			"redirections that become stdout where that is certain to work. Only the lines that a repair touches change: comments and\n" +
-			"layout stay. What the policy does not look at, or exempts, stays too. Repairs are listed on standard error.\n\n" +
+			"redirections that become stdout where that is certain to work; exec before a script's last command, so that the app hears\n" +
+			"SIGTERM. Only the lines that a repair touches change: comments and layout stay. What the policy does not look at, or exempts, stays too. Repairs are listed on standard error.\n\n" +
 			"Exit status: 0 nothing is denied in what was repaired, 1 something still is, 2 bad usage or input that can't be read.",
 		Example: "  twelvefold fix -f deploy/ --diff\n" +
 			"  twelvefold fix -f deploy/ --diff | patch -p0\n" +

@@ -96,7 +96,7 @@ func (r report) sarif(w io.Writer) error {
 			RuleID:    f.Rule,
 			RuleIndex: slices.IndexFunc(run.Tool.Driver.Rules, func(rule sarifRule) bool { return rule.ID == f.Rule }),
 			Level:     sarifLevelOf(f.Level),
-			Message:   sarifText{Text: fmt.Sprintf("%s/%s %s: %s; %s", f.Object.Kind, f.Object.Name, f.Path, f.Message, f.Fix)},
+			Message:   sarifText{Text: strings.TrimSuffix(fmt.Sprintf("%s/%s %s: %s; %s", f.Object.Kind, f.Object.Name, f.Path, f.Message, f.Fix), "; ")},
 			Locations: []sarifLocation{f.sarifLocation()},
 		}
 		print := f.fingerprint()

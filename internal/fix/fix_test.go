@@ -79,6 +79,9 @@ func TestFile(t *testing.T) {
 		"of a quoted one": {
 			head + "  containers:\n  - name: a\n    command: [sh, -c, 'echo \"it''s\"; exec ./a > /var/log/a.log', \"é\"]\n",
 			head + "  containers:\n  - name: a\n    command: [sh, -c, 'echo \"it''s\"; exec ./a', \"é\"]\n", "log-redirect"},
+		"a shell in front of the app": {
+			head + "  containers:\n  - name: a\n    command: [/bin/sh, -c]\n    args:\n    - |\n      set -e\n\n      cd /app # here\n      ./a --port=1\n",
+			head + "  containers:\n  - name: a\n    command: [/bin/sh, -c]\n    args:\n    - |\n      set -e\n\n      cd /app # here\n      exec ./a --port=1\n", "signal-swallowing-shell"},
 		"a hook reads the file": {
 			head + "  containers:\n  - name: a\n    command: [sh, -c, ./a > /var/log/a.log]\n    livenessProbe: {exec: {command: [test, -s, /var/log/a.log]}}\n",
 			head + "  containers:\n  - name: a\n    command: [sh, -c, ./a > /var/log/a.log]\n    livenessProbe: {exec: {command: [test, -s, /var/log/a.log]}}\n", ""},

@@ -14,6 +14,7 @@ import (
 	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/shell"
 )
 
 // plan is a repair and the changes that it takes.
@@ -47,7 +48,7 @@ func plansFor(o manifest.Object, view View) ([]plan, error) {
 		facts.Template, facts.Workload = true, policy.Workload{Kind: o.Kind, Name: o.Name}
 	}
 	t := target{template, edit.Pod(), rules.Judge(rules.NewSubject(edit.Pod(), effective, facts))}
-	return append(t.identity(), t.logs()...), nil
+	return slices.Concat(t.identity(), t.logs(), t.signals()), nil
 }
 
 // find is the finding of a rule at a field of the pod.
@@ -57,6 +58,15 @@ func (t target) find(rule, field string) (policy.Finding, bool) {
 		return policy.Finding{}, false
 	}
 	return t.findings[i], true
+}
+
+type list struct {
+	field      string
+	containers []corev1.Container
+}
+
+func (t target) lists() []list {
+	return []list{{"initContainers", t.pod.Spec.InitContainers}, {"containers", t.pod.Spec.Containers}}
 }
 
 func (t target) plan(f policy.Finding, what, seen string, changes ...change) plan {
@@ -89,10 +99,7 @@ var logRules = map[logs.Kind]struct{ rule, what string }{
 
 // logs lets what goes to files go to stdout, where that is certain to work and nobody needs the file.
 func (t target) logs() (plans []plan) {
-	for _, list := range []struct {
-		field      string
-		containers []corev1.Container
-	}{{"initContainers", t.pod.Spec.InitContainers}, {"containers", t.pod.Spec.Containers}} {
+	for _, list := range t.lists() {
 		for i := range list.containers {
 			c := &list.containers[i]
 			for _, signal := range logs.Signals(t.pod, c) {
@@ -108,6 +115,32 @@ func (t target) logs() (plans []plan) {
 				changes, ok := changesOf(pathOf(t.template.Path, "spec", list.field, i), c, changed)
 				if ok && len(changes) > 0 {
 					plans = append(plans, t.plan(f, c.Name+": "+signal.Name+": "+rule.what, signal.Seen, changes...))
+				}
+			}
+		}
+	}
+	return plans
+}
+
+// signals lets a script give its place to the app, so that it hears SIGTERM.
+func (t target) signals() (plans []plan) {
+	for _, list := range t.lists() {
+		for i := range list.containers {
+			c := &list.containers[i]
+			argv, ok := shell.WithExec(slices.Concat(c.Command, c.Args))
+			if !ok {
+				continue
+			}
+			for _, field := range []string{".command", ".args"} {
+				f, found := t.find("signal-swallowing-shell", fmt.Sprintf("spec.%s[name=%q]%s", list.field, c.Name, field))
+				if !found {
+					continue
+				}
+				changed := c.DeepCopy()
+				copy(changed.Command, argv)
+				copy(changed.Args, argv[len(c.Command):])
+				if changes, ok := changesOf(pathOf(t.template.Path, "spec", list.field, i), c, changed); ok {
+					plans = append(plans, t.plan(f, c.Name+": exec stands before the script's last command", "", changes...))
 				}
 			}
 		}
