@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -121,8 +123,21 @@ func (e *Effective) Exempt(f Finding, workload Workload, now time.Time) *Exempti
 	return nil
 }
 
-func (x Exemption) expired(now time.Time) bool {
-	return !now.Before(x.Expires.AddDate(0, 0, 1))
+func (x Exemption) expired(now time.Time) bool { return !now.Before(x.End()) }
+
+// End is when an exemption stops to hold: the end of its last day.
+func (x Exemption) End() time.Time { return x.Expires.AddDate(0, 0, 1) }
+
+// String says what is exempted from what: "host-network, host-port in edge, DaemonSet/proxy, container proxy".
+func (x Exemption) String() string {
+	text := strings.Join(x.Rules, ", ") + " in " + cmp.Or(x.Namespace, "*")
+	if x.Workload != "" {
+		text += ", " + x.Workload
+	}
+	if x.Container != "" {
+		text += ", container " + x.Container
+	}
+	return text
 }
 
 func (m NamespaceMatch) matches(name string, labels map[string]string) bool {

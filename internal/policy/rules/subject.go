@@ -16,6 +16,8 @@ type Subject struct {
 	Facts    policy.Facts
 	Policy   *policy.Effective
 	Workload policy.Workload // what really made the pod; empty for a bare pod
+	// JSON is the pod with the fields that our API types don't know; nil: there are none.
+	JSON func() ([]byte, error)
 
 	containers []Container
 	params     any
