@@ -36,9 +36,11 @@ const compiledNamespace = "namespace_"
 // kubernetes is the version whose libraries expressions may use: the newest that this version of Twelvefold knows.
 var kubernetes = version.MajorMinor(1, 37)
 
-var base = sync.OnceValues(func() (*cel.Env, error) {
+var base = sync.OnceValues(func() (*cel.Env, error) { return environmentOf(Object, Pod, compiledNamespace, Params) })
+
+func environmentOf(names ...string) (*cel.Env, error) {
 	var variables []cel.EnvOption
-	for _, name := range []string{Object, Pod, compiledNamespace, Params} {
+	for _, name := range names {
 		variables = append(variables, cel.Variable(name, cel.DynType))
 	}
 	set, err := environment.MustBaseEnvSet(kubernetes).Extend(environment.VersionedOptions{
@@ -49,7 +51,7 @@ var base = sync.OnceValues(func() (*cel.Env, error) {
 		return nil, err
 	}
 	return set.NewExpressionsEnv(), nil
-})
+}
 
 // Program is a compiled expression. It is immutable.
 type Program struct {
@@ -97,6 +99,22 @@ func compile(text string, want *cel.Type) (p *Program, err error) {
 		return nil, &Error{1, oneLine(err.Error())}
 	}
 	return &Program{text, program}, nil
+}
+
+var admission = sync.OnceValues(func() (*cel.Env, error) {
+	return environmentOf(Object, "oldObject", "request", "namespaceObject", "variables")
+})
+
+// CheckAdmission says whether an expression could stand in a ValidatingAdmissionPolicy.
+func CheckAdmission(text string) error {
+	env, err := admission()
+	if err != nil {
+		return err
+	}
+	if _, issues := env.Compile(text); issues.Err() != nil {
+		return errors.New(oneLine(issues.Errors()[0].Message))
+	}
+	return nil
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

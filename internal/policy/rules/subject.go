@@ -98,6 +98,14 @@ func (s *Subject) levels() *policy.Levels {
 	return nil
 }
 
+// nodeAgentRules are those that ask for them.
+var nodeAgentRules = []string{"host-network", "host-port", "host-state"}
+
+// NodeAgentLevels are the levels of a rule for the pods of DaemonSets, where they are others than for all else.
+func NodeAgentLevels(rule string) (*policy.Levels, bool) {
+	return &nodeAgentLevels, slices.Contains(nodeAgentRules, rule)
+}
+
 // jobExempt are rules that make no sense for a pod that ends by itself.
 var jobExempt = []string{"probe-identical", "readiness-missing", "slow-start", "migration-in-start"}
 
