@@ -14,10 +14,12 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 )
 
-// Limits. An evaluation costs about a tenth of a microsecond a unit; Kubernetes allows ten times as much to the
-// ValidatingAdmissionPolicies of one binding, and the webhook has no second to give away.
+// Limits. A unit of cost takes some tenths of a microsecond; Kubernetes allows ten times as much to the
+// ValidatingAdmissionPolicies of one binding, and the webhook has no second to give away. A single function is counted when
+// it has ended, and distinct() or sets.contains() take the square of their input: hence the bound on the pod.
 const (
 	MaxLength     = 8 << 10   // of an expression, in bytes
+	MaxObject     = 64 << 10  // of the pod's JSON, in bytes
 	PerExpression = 250_000   // the cost of one evaluation
 	PerRequest    = 1_000_000 // of all that judge one pod
 )

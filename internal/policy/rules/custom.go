@@ -102,6 +102,9 @@ func (s *Subject) object() (object map[string]any, err error) {
 		return runtime.DefaultUnstructuredConverter.ToUnstructured(s.Pod)
 	}
 	data, err := s.JSON()
+	if len(data) > expression.MaxObject {
+		return nil, fmt.Errorf("the pod has %d bytes; expressions see %d at most", len(data), expression.MaxObject)
+	}
 	if err == nil {
 		err = json.Unmarshal(data, &object) // whole numbers stay whole
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
@@ -57,6 +58,45 @@ spec: {customRules: [{id: team, factor: I, level: deny, expression: has(object.m
 	}
 	if !denies(object(`"team":"b"`), object("")) {
 		t.Error("what became wrong doesn't deny")
+	}
+}
+
+// What takes the square of its input must not keep the webhook busy: a pod that is far too large warns.
+func TestCustomRulesAreBounded(t *testing.T) {
+	p, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: "+policy.Kind+`
+spec: {customRules: [
+  {id: a, factor: I, level: deny, expression: "sets.contains(object.spec.containers[0].env, object.spec.containers[0].env)", message: m},
+  {id: b, factor: I, level: deny, expression: "object.spec.containers[0].env.distinct().size() > 0", message: m},
+  {id: c, factor: I, level: deny, expression: "object.spec.containers[0].env.all(a, object.spec.containers[0].env.all(b, a.name != b.name || a == b))", message: m}]}`), rules.Catalogue{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{800, 3000} { // of 75 bytes each
+		var env []string
+		for i := range n {
+			env = append(env, fmt.Sprintf(`{"name":"N%06d","value":%q}`, i, strings.Repeat("x", 44)))
+		}
+		start := time.Now()
+		verdict, err := review.Judge(review.Input{Object: manifest.Object{APIVersion: "v1", Kind: "Pod", Name: "a",
+			JSON: []byte(`{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a:1","env":[` + strings.Join(env, ",") + `]}]}}`)},
+			Policy: p, Facts: reviewtest.Facts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := 0
+		for _, f := range verdict.Findings {
+			if f.Custom && f.Level == policy.Warn {
+				warned++
+			}
+		}
+		if warned == 0 || n == 3000 && warned != 3 || verdict.Denied() {
+			t.Errorf("%d variables: %v", n, verdict.Findings)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%d variables took %s", n, took)
+		} else {
+			t.Logf("%d variables took %s", n, took)
+		}
 	}
 }
 
