@@ -337,6 +337,13 @@ func TestPolicyIsRefusedWithEveryMistake(t *testing.T) {
 	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(failing), ""); got.Allowed || !strings.Contains(got.Result.Message, `test "nginx": mutable-tag should deny`) {
 		t.Errorf("%+v", got)
 	}
+	custom := "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec:\n  customRules:\n  - {id: a, factor: I, message: m, expression: objekt.spec}\n"
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(custom), ""); got.Allowed || !strings.Contains(got.Result.Message, "line 5: spec.customRules[0].expression: undeclared reference to 'objekt'") {
+		t.Errorf("%+v", got)
+	}
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(strings.Replace(custom, "objekt.spec", `has(object.spec)`, 1)), ""); !got.Allowed || len(got.Warnings) > 0 {
+		t.Errorf("%+v", got)
+	}
 }
 
 func TestWarningsFitTheAPIServer(t *testing.T) {

@@ -51,6 +51,6 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())
 	})
-	root.AddCommand(checkCommand(), reportCommand(), mutateCommand(), fixCommand(), replayCommand(), parityCommand(), explainCommand(), policyCommand(), demoCommand())
+	root.AddCommand(checkCommand(), reportCommand(), mutateCommand(), fixCommand(), replayCommand(), parityCommand(), explainCommand(), policyCommand(), exportCommand(), demoCommand())
 	return root
 }

@@ -9,7 +9,8 @@ import (
 )
 
 func explainCommand() *cobra.Command {
-	return &cobra.Command{
+	var policyFile string
+	c := &cobra.Command{
 		Use:   "explain [RULE]",
 		Short: "Explain a rule, or list all of them",
 		Args:  cobra.MaximumNArgs(1),
@@ -21,11 +22,19 @@ func explainCommand() *cobra.Command {
 			return ids, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			var custom []explain.Topic
+			if policyFile != "" {
+				p, err := readPolicy(policyFile)
+				if err != nil {
+					return err
+				}
+				custom = explain.Custom(p)
+			}
 			if len(args) == 0 {
-				fmt.Fprint(c.OutOrStdout(), explain.Catalogue())
+				fmt.Fprint(c.OutOrStdout(), explain.Catalogue(custom...))
 				return nil
 			}
-			topic, ok := explain.Find(args[0])
+			topic, ok := explain.Find(args[0], custom...)
 			if !ok {
 				return fmt.Errorf("unknown rule %q; '%s' lists them", args[0], c.CommandPath())
 			}
@@ -33,4 +42,6 @@ func explainCommand() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().StringVar(&policyFile, "policy", "", "policy whose own rules are explained too: the ConfigMap or the bare document")
+	return c
 }

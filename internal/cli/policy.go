@@ -2,7 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,23 +72,69 @@ func policyTestCommand() *cobra.Command {
 }
 
 func policyShowCommand() *cobra.Command {
-	var namespace string
+	var namespace, expiring string
 	var labels map[string]string
 	c := &cobra.Command{
-		Use: "show FILE", Short: "Show the level of every rule in a namespace", Args: oneFile,
+		Use: "show FILE", Short: "Show the level of every rule in a namespace, or the exemptions that end soon", Args: oneFile,
+		Example: "  twelvefold policy show policy.yaml --namespace prod-shop\n  twelvefold policy show --expiring 30d policy.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
+			within, err := days(expiring)
+			if err != nil {
+				return err
+			}
 			p, err := readPolicy(args[0])
 			if err != nil {
 				return err
 			}
+			if expiring != "" {
+				showExpiring(c.OutOrStdout(), p.Spec().Exemptions, time.Now(), within)
+				return nil
+			}
 			effective := p.For(namespace, labels)
+			show := func(r policy.RuleInfo) {
+				fmt.Fprintf(c.OutOrStdout(), "%-5s %-22s %s\n", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
+			}
 			for _, r := range rules.All() {
-				fmt.Fprintf(c.OutOrStdout(), "%-5s %-22s %s\n", r.Factor, r.ID, effective.Level(r.RuleInfo, nil, policy.Deny))
+				show(r.RuleInfo)
+			}
+			for _, r := range p.Custom() {
+				show(r.RuleInfo)
 			}
 			return nil
 		},
 	}
 	c.Flags().StringVar(&namespace, "namespace", "default", "namespace to show the policy of")
 	c.Flags().StringToStringVar(&labels, "namespace-labels", nil, "its labels: k=v,…")
+	c.Flags().StringVar(&expiring, "expiring", "", "show the exemptions that end within this time (30d, 12h), and those that have ended")
 	return c
+}
+
+// days reads a time as Go does, or as a number of days: 30d.
+func days(text string) (time.Duration, error) {
+	const most = 36500
+	if text == "" {
+		return 0, nil
+	}
+	if count, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(count); err == nil && 0 <= n && n <= most {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	} else if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return d, nil
+	}
+	return 0, fmt.Errorf("--expiring %q: want a time such as 30d or 12h", text)
+}
+
+// showExpiring lists exemptions by their end, the oldest first.
+func showExpiring(w io.Writer, exemptions []policy.Exemption, now time.Time, within time.Duration) {
+	ending := slices.DeleteFunc(slices.Clone(exemptions), func(x policy.Exemption) bool { return x.End().After(now.Add(within)) })
+	slices.SortStableFunc(ending, func(a, b policy.Exemption) int { return a.End().Compare(b.End()) })
+	for _, x := range ending {
+		state := "expires"
+		if !now.Before(x.End()) {
+			state = "expired"
+		}
+		fmt.Fprintf(w, "%s %s  %s  %s: %s\n", state, x.Expires.Format(time.DateOnly), x, x.Owner, policy.OneLine(x.Reason))
+	}
+	fmt.Fprintf(w, "%d of %d exemptions\n", len(ending), len(exemptions))
 }

@@ -2,6 +2,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,9 +32,22 @@ func Topics() []Topic {
 	return topics
 }
 
-// Find is the topic with an id.
-func Find(id string) (Topic, bool) {
-	topics := Topics()
+// Custom are the topics of a policy's own rules.
+func Custom(p *policy.Policy) []Topic {
+	var topics []Topic
+	for _, c := range p.Custom() {
+		topics = append(topics, Topic{ID: c.RuleInfo.ID, Factor: c.RuleInfo.Factor, Levels: &c.Levels, Page: policy.Page{
+			Title: c.Message,
+			Why:   "The policy has this rule of its own: a pod is right where this CEL expression is true.\n" + indent(strings.TrimSpace(c.Expression), "  "),
+			Fix:   cmp.Or(c.Fix, "Ask whoever owns the policy."),
+		}})
+	}
+	return topics
+}
+
+// Find is the topic with an id, among all topics and some more.
+func Find(id string, more ...Topic) (Topic, bool) {
+	topics := append(Topics(), more...)
 	i := slices.IndexFunc(topics, func(t Topic) bool { return t.ID == id })
 	if i < 0 {
 		return Topic{}, false
@@ -116,10 +130,10 @@ func Table() string {
 	return b.String()
 }
 
-// Catalogue lists all topics for a terminal.
-func Catalogue() string {
+// Catalogue lists all topics for a terminal, and some more.
+func Catalogue(more ...Topic) string {
 	var b strings.Builder
-	for _, t := range Topics() {
+	for _, t := range append(Topics(), more...) {
 		level := "injects"
 		if t.Levels != nil {
 			level = t.Levels.Baseline.String()

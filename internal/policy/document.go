@@ -197,22 +197,33 @@ type LogModes struct {
 	Signals map[string]string `yaml:"signals"` // per signal
 }
 
-// CustomRule is a rule in CEL.
+// CustomRule is a rule in CEL: a pod is right where the expression is true.
 type CustomRule struct {
-	ID         string `yaml:"id"`
-	Factor     Factor `yaml:"factor"`
-	Level      Level  `yaml:"level"`
-	Expression string `yaml:"expression"`
-	Message    string `yaml:"message"`
-	Fix        string `yaml:"fix"`
+	ID         string       `yaml:"id"`
+	Factor     Factor       `yaml:"factor"`
+	Level      CustomLevels `yaml:"level"` // one, or one for each of baseline and strict; warn if there is none
+	Expression string       `yaml:"expression"`
+	Message    string       `yaml:"message"`
+	// MessageExpression makes the message in CEL. Where it fails or makes none, the message is what Message says.
+	MessageExpression string         `yaml:"messageExpression"`
+	Fix               string         `yaml:"fix"`
+	Field             string         `yaml:"field"`  // of the pod, that findings are about: metadata.labels; spec if there is none
+	Params            map[string]any `yaml:"params"` // defaults of what the policy's rules and namespaces may set
+}
+
+// CustomLevels are written as one level, or as {baseline: warn, strict: deny}.
+type CustomLevels struct {
+	Levels
+	set bool
 }
 
 // Test is a sample that the policy must judge as expected; a policy that fails its own tests takes no effect.
 type Test struct {
-	Name      string      `yaml:"name"`
-	Namespace string      `yaml:"namespace"`
-	Pod       JSON        `yaml:"pod"`
-	Expect    Expectation `yaml:"expect"`
+	Name      string            `yaml:"name"`
+	Namespace string            `yaml:"namespace"`
+	Labels    map[string]string `yaml:"namespaceLabels"`
+	Pod       JSON              `yaml:"pod"`
+	Expect    Expectation       `yaml:"expect"`
 }
 
 // Expectation lists the rules that must be found at each level. An absent level must have no finding, but audit.

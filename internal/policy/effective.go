@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"cmp"
 	"path"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,21 +25,32 @@ type Effective struct {
 
 // For is the policy as it holds for a namespace.
 func (p *Policy) For(namespace string, labels map[string]string) *Effective {
-	e := &Effective{policy: p, namespace: namespace, params: p.params, settings: []Settings{p.doc.Spec.Settings},
-		logs: []LogModes{p.doc.Spec.Logs.LogModes}}
-	for i, ns := range p.doc.Spec.Namespaces {
-		if ns.Match.matches(namespace, labels) {
-			e.Environment = ns.Environment
-			e.params = p.ns[i]
-			e.settings = []Settings{ns.Settings, p.doc.Spec.Settings}
-			e.logs = []LogModes{ns.Logs, p.doc.Spec.Logs.LogModes}
-			break
-		}
-	}
+	e := p.Within(slices.IndexFunc(p.doc.Spec.Namespaces, func(ns NamespaceSettings) bool { return ns.Match.matches(namespace, labels) }))
+	e.namespace = namespace
 	if raise, err := ParseProfile(labels[ProfileLabel]); err == nil {
 		e.raise = raise
 	}
 	return e
+}
+
+// Within is the policy as it holds where the i-th of its namespace settings match first, or none of them for -1.
+func (p *Policy) Within(i int) *Effective {
+	e := &Effective{policy: p, params: p.params, settings: []Settings{p.doc.Spec.Settings}, logs: []LogModes{p.doc.Spec.Logs.LogModes}}
+	if i >= 0 {
+		ns := p.doc.Spec.Namespaces[i]
+		e.Environment = ns.Environment
+		e.params = p.ns[i]
+		e.settings = []Settings{ns.Settings, p.doc.Spec.Settings}
+		e.logs = []LogModes{ns.Logs, p.doc.Spec.Logs.LogModes}
+	}
+	return e
+}
+
+// Raised is the policy where a namespace's label raises it to a profile.
+func (e *Effective) Raised(to Profile) *Effective {
+	raised := *e
+	raised.raise = to
+	return &raised
 }
 
 // Hash identifies the policy.
@@ -121,8 +135,26 @@ func (e *Effective) Exempt(f Finding, workload Workload, now time.Time) *Exempti
 	return nil
 }
 
-func (x Exemption) expired(now time.Time) bool {
-	return !now.Before(x.Expires.AddDate(0, 0, 1))
+// Holds says whether an exemption holds still, for a rule.
+func (x Exemption) Holds(rule string, now time.Time) bool {
+	return !x.expired(now) && matchesAny(x.Rules, rule)
+}
+
+func (x Exemption) expired(now time.Time) bool { return !now.Before(x.End()) }
+
+// End is when an exemption stops to hold: the end of its last day.
+func (x Exemption) End() time.Time { return x.Expires.AddDate(0, 0, 1) }
+
+// String says what is exempted from what: "host-network, host-port in edge, DaemonSet/proxy, container proxy".
+func (x Exemption) String() string {
+	text := strings.Join(x.Rules, ", ") + " in " + cmp.Or(x.Namespace, "*")
+	if x.Workload != "" {
+		text += ", " + x.Workload
+	}
+	if x.Container != "" {
+		text += ", container " + x.Container
+	}
+	return text
 }
 
 func (m NamespaceMatch) matches(name string, labels map[string]string) bool {

@@ -18,6 +18,8 @@ type Finding struct {
 	Container string `json:"-"`
 	// OfWorkload says that the path is a field of the workload, not of its pod.
 	OfWorkload bool `json:"-"`
+	// Custom says that the rule is the policy's own, so that only who has the policy can explain it.
+	Custom bool `json:"-"`
 }
 
 // String is the finding as people read it, on one line or, where the fix is a snippet, on two.
@@ -31,7 +33,18 @@ func (f Finding) Cause() string {
 }
 
 func (f Finding) body() string {
-	return fmt.Sprintf("%s; %s (twelvefold explain %s)", f.Message, f.Fix, f.Rule)
+	if f.Fix == "" {
+		return fmt.Sprintf("%s (%s)", f.Message, f.source())
+	}
+	return fmt.Sprintf("%s; %s (%s)", f.Message, f.Fix, f.source())
+}
+
+// source is where there is more about the rule.
+func (f Finding) source() string {
+	if f.Custom {
+		return "a rule of this cluster's policy"
+	}
+	return "twelvefold explain " + f.Rule
 }
 
 const (
@@ -51,7 +64,7 @@ func (f Finding) Warning() string {
 	if len([]rune(full)) <= warningGoal {
 		return full
 	}
-	short := OneLine(fmt.Sprintf("%s%s/%s %s: %s (twelvefold explain %s)", prefix, f.Factor, f.Rule, f.Path, f.Message, f.Rule))
+	short := OneLine(fmt.Sprintf("%s%s/%s %s: %s (%s)", prefix, f.Factor, f.Rule, f.Path, f.Message, f.source()))
 	if r := []rune(short); len(r) > warningMax {
 		return string(r[:warningMax-1]) + "…"
 	}

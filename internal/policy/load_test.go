@@ -102,6 +102,14 @@ func TestParseRefuses(t *testing.T) {
 		"exemption given twice":            {document("  exemptions:\n  - {id: a, rules: [denies], reason: r, owner: o, expires: 2027-01-01}\n  - {id: a, rules: [rises], reason: r, owner: o, expires: 2027-01-01}\n"), `line 6: spec.exemptions[1]: the id "a" is given twice`},
 		"custom rule without factor":       {document("  customRules:\n  - {id: a, expression: x, message: m}\n"), "line 5: spec.customRules[0]: factor is missing"},
 		"custom rule of a built-in's name": {document("  customRules:\n  - {id: denies, factor: I, expression: x, message: m}\n"), `line 5: spec.customRules[0]: the id "denies" is given twice`},
+		"custom rule without end of text":  {document("  customRules:\n  - id: a\n    factor: I\n    message: m\n    expression: |\n      true &&\n      nope\n"), `line 10: spec.customRules[0].expression: undeclared reference to 'nope'`},
+		"custom rule that is no condition": {document("  customRules:\n  - {id: a, factor: I, message: m, expression: '\"a\"'}\n"), "line 5: spec.customRules[0].expression: it makes a string; want a bool"},
+		"custom message that is no text":   {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', messageExpression: '1'}\n"), "line 5: spec.customRules[0].messageExpression: it makes a int; want a string"},
+		"custom rule given twice":          {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true'}\n  - {id: a, factor: I, message: m, expression: 'true'}\n"), `line 6: spec.customRules[1]: the id "a" is given twice`},
+		"custom rule of a strange name":    {document("  customRules:\n  - {id: a/b, factor: I, message: m, expression: 'true'}\n"), `line 5: spec.customRules[0]: the id "a/b"; want lower-case letters`},
+		"custom rule of a strange field":   {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', field: 'a b'}\n"), `line 5: spec.customRules[0].field: "a b"; want a field of the pod`},
+		"custom level that falls":          {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', level: {baseline: deny, strict: warn}}\n"), "line 5: strict: warn is weaker than baseline: deny"},
+		"custom level of a profile":        {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', level: {audit: deny}}\n"), `line 5: unknown field "audit"; want baseline, strict`},
 		"unknown log mode":                 {document("  logs: {mode: strict}\n"), `line 4: spec.logs.mode: unknown value "strict"; one of off, audit`},
 		"unknown signal":                   {document("  logs: {signals: {redis-log: deny}}\n"), `line 4: spec.logs.signals: unknown signal "redis-log"; one of buffered-stdout, catalina-out, `},
 		"unknown collector":                {document("  logs: {collectors: [splunk]}\n"), `line 4: spec.logs.collectors: unknown value "splunk"; one of azure, container-insights, datadog`},
@@ -196,7 +204,7 @@ func TestParseAccepts(t *testing.T) {
   exemptions: [{id: a, rules: [denies, own], namespace: "a-*", workload: DaemonSet/x, container: "*", reason: r, owner: o, expires: "2027-03-31"}]
   keyVault: {vaults: [{name: shop, namespaces: ["shop-*"]}], bindings: [{match: {namespaces: [a]}, vault: shop, env: {A: a, B: {secret: "b?field=c", optional: true}}, files: {f: "b?type=key&mode=0400"}}], akv2k8s: {a.b: "https://shop.vault.azure.net/certificates/b"}, verify: off}
   logs: {mode: repair, signals: {redirect: deny}}
-  customRules: [{id: own, factor: I, level: warn, expression: "true", message: m}]
+  customRules: [{id: own, factor: I, level: warn, expression: "params.a > 0", messageExpression: "'m' + object.metadata.name", message: m, fix: f, field: 'spec.containers[name="a"]', params: {a: 1}}]
   tests: [{name: t, pod: {spec: {containers: []}}, expect: {deny: [denies]}}]
 `,
 	} {

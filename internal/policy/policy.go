@@ -27,6 +27,7 @@ type Policy struct {
 	rules  Catalogue
 	hash   string
 	cap    Level
+	custom []Custom
 	params map[string]any   // by rule
 	ns     []map[string]any // the same, for each of doc.Spec.Namespaces
 }
@@ -68,9 +69,6 @@ func (p *Policy) Warnings(now time.Time) []string {
 			warnings = append(warnings, fmt.Sprintf("spec.exemptions[%d] of %s expired on %s and has no effect", i, e.Owner, e.Expires.Format(time.DateOnly)))
 		}
 	}
-	if n := len(p.doc.Spec.CustomRules); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("spec.customRules: this version reads the %d rules, but does not evaluate them", n))
-	}
 	return warnings
 }
 
@@ -96,6 +94,9 @@ func (p *Policy) compile() error {
 		fail(nil, "spec is missing")
 		return errors.Join(errs...)
 	}
+	for i, r := range spec.CustomRules { // before what names them
+		p.custom = append(p.custom, p.compileCustom(fmt.Sprintf("spec.customRules[%d]", i), r, element(node, "customRules", i), fail))
+	}
 	p.params = p.compileParams(spec.Rules, node, nil, fail)
 	for i, ns := range spec.Namespaces {
 		item := element(node, "namespaces", i)
@@ -119,17 +120,6 @@ func (p *Policy) compile() error {
 			fail(item, "spec.exemptions[%d]: the id %q is given twice", i, e.ID)
 		}
 		ids[e.ID] = true
-	}
-	ids = map[string]bool{}
-	for i, r := range spec.CustomRules {
-		item := element(node, "customRules", i)
-		for _, missing := range missingFields("id", r.ID, "factor", string(r.Factor), "expression", r.Expression, "message", r.Message) {
-			fail(item, "spec.customRules[%d]: %s is missing", i, missing)
-		}
-		if _, builtIn := p.rules.Lookup(r.ID); builtIn || ids[r.ID] {
-			fail(item, "spec.customRules[%d]: the id %q is given twice", i, r.ID)
-		}
-		ids[r.ID] = true
 	}
 	for i, test := range spec.Tests {
 		for _, missing := range missingFields("name", test.Name, "pod", string(test.Pod)) {
@@ -157,7 +147,7 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 		if rules, ok := lookup(node, "rules"); ok {
 			where, _ = entry(rules, id)
 		}
-		info, known := p.rules.Lookup(id)
+		info, known := p.lookup(id)
 		switch {
 		case !known:
 			fail(where, "unknown rule %q (twelvefold explain lists the rules)", id)
@@ -190,7 +180,7 @@ func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail
 		fail(where, "%s: rules is empty", name)
 	}
 	for _, id := range e.Rules {
-		if _, known := p.rules.Lookup(id); !known && !p.custom(id) {
+		if _, known := p.lookup(id); !known {
 			fail(where, "%s: unknown rule %q (twelvefold explain lists the rules)", name, id)
 		}
 	}
@@ -198,10 +188,6 @@ func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail
 		fail(where, "%s.workload: %q names no kind; want Kind/name, such as Deployment/%s", name, e.Workload, e.Workload)
 	}
 	checkGlobs(name, []string{e.Namespace, e.Workload, e.Container}, where, fail)
-}
-
-func (p *Policy) custom(id string) bool {
-	return slices.ContainsFunc(p.doc.Spec.CustomRules, func(r CustomRule) bool { return r.ID == id })
 }
 
 func element(n *yaml.Node, key string, i int) *yaml.Node {

@@ -32,7 +32,7 @@ func TestPolicy(p *policy.Policy) error {
 		verdict, err := Full(Input{
 			Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: []byte(test.Pod)},
 			Policy: p,
-			Facts: policy.Facts{Namespace: test.Namespace, Kubernetes: policy.Kubernetes{APIServer: newest}, Requester: "system:kube-controller-manager",
+			Facts: policy.Facts{Namespace: test.Namespace, NamespaceLabels: test.Labels, Kubernetes: policy.Kubernetes{APIServer: newest}, Requester: "system:kube-controller-manager",
 				Now: time.Time{}, AgentImage: "twelvefold-agent", Offline: true},
 		})
 		if err != nil {

@@ -4,6 +4,7 @@ package review
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -140,11 +141,25 @@ func (s *subject) mutate(in Input) []policy.Finding {
 }
 
 func (s *subject) judge() []policy.Finding {
-	return rules.Judge(rules.NewSubject(s.edit.Pod(), s.policy, s.facts))
+	subject := rules.NewSubject(s.edit.Pod(), s.policy, s.facts)
+	subject.JSON = s.json
+	return rules.Judge(subject)
+}
+
+// json is the pod after mutation, without loss.
+func (s *subject) json() ([]byte, error) {
+	if len(s.edit.Operations()) == 0 {
+		return s.template.JSON, nil
+	}
+	operations, err := json.Marshal(s.edit.Operations())
+	if err != nil {
+		return nil, err
+	}
+	return podpatch.Apply(operations, s.template.JSON)
 }
 
 func (s *subject) patch() []jsonpatch.Operation {
-	patch := s.edit.Operations()
+	patch := slices.Clone(s.edit.Operations()) // custom rules need them as they are
 	for i := range patch {
 		patch[i].Path = s.template.Pointer() + patch[i].Path
 	}

@@ -78,7 +78,7 @@ func (Catalogue) Lookup(id string) (policy.RuleInfo, bool) {
 	return policy.RuleInfo{}, false
 }
 
-// Judge runs every rule that is on.
+// Judge runs every rule that is on, the policy's own after the built-in ones.
 func Judge(s *Subject) []policy.Finding {
 	var findings []policy.Finding
 	for _, r := range All() {
@@ -92,6 +92,7 @@ func Judge(s *Subject) []policy.Finding {
 			}
 		})
 	}
+	judgeCustom(s, func(f policy.Finding) { findings = append(findings, f) })
 	return findings
 }
 

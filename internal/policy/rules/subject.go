@@ -16,6 +16,8 @@ type Subject struct {
 	Facts    policy.Facts
 	Policy   *policy.Effective
 	Workload policy.Workload // what really made the pod; empty for a bare pod
+	// JSON is the pod with the fields that our API types don't know; nil: there are none.
+	JSON func() ([]byte, error)
 
 	containers []Container
 	params     any
@@ -94,6 +96,14 @@ func (s *Subject) levels() *policy.Levels {
 		return &nodeAgentLevels
 	}
 	return nil
+}
+
+// nodeAgentRules are those that ask for them.
+var nodeAgentRules = []string{"host-network", "host-port", "host-state"}
+
+// NodeAgentLevels are the levels of a rule for the pods of DaemonSets, where they are others than for all else.
+func NodeAgentLevels(rule string) (*policy.Levels, bool) {
+	return &nodeAgentLevels, slices.Contains(nodeAgentRules, rule)
 }
 
 // jobExempt are rules that make no sense for a pod that ends by itself.

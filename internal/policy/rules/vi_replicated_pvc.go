@@ -35,7 +35,7 @@ func init() {
 
 func checkReplicatedPVC(s *Subject, report func(Violation)) {
 	deployment := &appsv1.Deployment{}
-	if s.Workload.Kind != "Deployment" || !s.object("Deployment", s.Workload.Name, deployment) {
+	if s.Workload.Kind != "Deployment" || !s.lookup("Deployment", s.Workload.Name, deployment) {
 		return
 	}
 	replicas := int32(1)
@@ -48,7 +48,7 @@ func checkReplicatedPVC(s *Subject, report func(Violation)) {
 	for i := range s.Pod.Spec.Volumes {
 		v := &s.Pod.Spec.Volumes[i]
 		claim := &corev1.PersistentVolumeClaim{}
-		if v.PersistentVolumeClaim == nil || v.PersistentVolumeClaim.ReadOnly || !s.writes(v.Name) || !s.object("PersistentVolumeClaim", v.PersistentVolumeClaim.ClaimName, claim) {
+		if v.PersistentVolumeClaim == nil || v.PersistentVolumeClaim.ReadOnly || !s.writes(v.Name) || !s.lookup("PersistentVolumeClaim", v.PersistentVolumeClaim.ClaimName, claim) {
 			continue
 		}
 		modes := claim.Spec.AccessModes
@@ -70,8 +70,8 @@ func oneAtATime(strategy appsv1.DeploymentStrategy) bool {
 		rolling != nil && rolling.MaxSurge != nil && (rolling.MaxSurge.String() == "0" || rolling.MaxSurge.String() == "0%")
 }
 
-// object reads an object of the pod's namespace, if it is known.
-func (s *Subject) object(kind, name string, into any) bool {
+// lookup reads an object of the pod's namespace, if it is known.
+func (s *Subject) lookup(kind, name string, into any) bool {
 	if s.Facts.Object == nil {
 		return false
 	}

@@ -1,0 +1,103 @@
+package vap
+
+import (
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/expression"
+	"twelvefold.dev/internal/policy/rules"
+)
+
+var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+func export(t *testing.T, spec string) string {
+	t.Helper()
+	p, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: "+policy.Kind+"\nspec:\n"+spec), rules.Catalogue{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := Export(p, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A rule that can deny is exported, or stands in a comment with the reason.
+func TestNothingIsLeftOut(t *testing.T) {
+	for _, r := range rules.All() {
+		text := export(t, "  profile: off\n  rules: {"+r.ID+": {level: deny}}\n")
+		noted := strings.Contains(text, "#   "+string(r.Factor)+"/"+r.ID+": ")
+		if written := strings.Contains(text, "name: twelvefold-"+r.ID+"\n"); !written && !noted {
+			t.Errorf("%s: neither written nor explained", r.ID)
+		}
+		// A namespace's label may raise what warns.
+		text = export(t, "  profile: off\n  rules: {"+r.ID+": {level: warn}}\n")
+		if strings.Contains(text, "name: twelvefold-"+r.ID+"\n") && !strings.Contains(strings.Join(strings.Fields(text), " "), `namespaceObject.metadata.?labels[?"twelvefold.dev/profile"]`) {
+			t.Errorf("%s warns only, and is exported as if it denied", r.ID)
+		}
+	}
+}
+
+func TestFormsAreOfRules(t *testing.T) {
+	for id := range forms {
+		if _, known := rules.Find(id); !known {
+			t.Errorf("there is no rule %s", id)
+		}
+	}
+}
+
+func TestCustomRulesThatCannotBeExported(t *testing.T) {
+	text := export(t, "  customRules:\n  - {id: shadow, factor: I, level: deny, message: m, expression: \"object.spec.containers.all(pod, pod.name != '')\"}\n"+
+		"  - {id: whole, factor: I, level: deny, message: m, expression: has(object.metadata.labels)}\n"+
+		"  - {id: warns, factor: I, level: warn, message: m, expression: has(object.metadata.labels)}\n"+
+		"  - {id: right, factor: I, level: deny, message: m, expression: 'has(object.metadata.labels.team)'}\n")
+	for _, want := range []string{"#   I/whole: its expression can't be translated: invalid argument to has() macro", "name: twelvefold-right\n", "has(object.metadata.?labels.orValue({}).team)", "name: twelvefold-shadow\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %s:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "warns") {
+		t.Error("a rule that warns is exported")
+	}
+}
+
+// An exemption that has ended is none; one of a later day must be exported anew by then.
+func TestExemptions(t *testing.T) {
+	if text := export(t, "  exemptions:\n  - {rules: [mutable-tag], namespace: old, reason: r, owner: o, expires: 2026-11-01}\n"); !strings.Contains(text, "^(?:old)$") {
+		t.Error("an exemption is left out on its last day")
+	}
+	if text := export(t, "  exemptions:\n  - {rules: [mutable-tag], namespace: old, reason: r, owner: o, expires: 2026-10-31}\n"); strings.Contains(text, "^(?:old)$") {
+		t.Error("an expired exemption holds")
+	}
+}
+
+// A glob matches the same in Go and in the API server.
+func TestGlobs(t *testing.T) {
+	texts := []string{"", "a", "prod-shop", "prod-", "Deployment/shop", "Deployment/", "a.b", "axb", "b", "]", "[a]", "a-b", "*", "prod-shop\n", "ü"}
+	for _, pattern := range []string{"*", "prod-*", "Deployment/*", "a?b", "a.b", "[a-c]", "[^a]", `\*`, `[\]]`, "*/*", "ü", "a-[b]"} {
+		expr := regexp.MustCompile("^(?:" + globRegexp(pattern) + ")$")
+		for _, text := range texts {
+			if want, _ := path.Match(pattern, text); expr.MatchString(text) != want {
+				t.Errorf("%q matches %q: %t", pattern, text, !want)
+			}
+		}
+	}
+}
+
+func TestLiterals(t *testing.T) {
+	text, err := literal(map[string]any{"a": []any{1, 1.5, "ü\"\n", true, nil}, "b": map[string]any{}})
+	if err != nil || text != `{"a": dyn([dyn(1), dyn(double("1.5")), dyn("\u00fc\"\n"), dyn(true), dyn(null)]), "b": dyn({})}` {
+		t.Errorf("%s, %v", text, err)
+	}
+	if err := expression.CheckAdmission(text); err != nil {
+		t.Error(err)
+	}
+	if _, err := literal(now); err == nil {
+		t.Error("a time has a literal")
+	}
+}
