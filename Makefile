@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint e2e bench fuzz images golden docs clean
+.PHONY: help demo test lint e2e bench torture fuzz images golden docs clean
 
 # Where images go: make images REGISTRY=shop.azurecr.io/ TAG=1.2.3 ARCH=arm64
 REGISTRY ?=
@@ -32,8 +32,11 @@ lint: ## formatting, go vet, staticcheck (the version in tools/go.mod)
 e2e: ## tests in a kind cluster of their own (Docker, and the image kindest/node:v1.37.2)
 	go test -tags e2e -count=1 -timeout 30m -v ./test/e2e
 
-bench: ## speed of the admission endpoints beside a handler that does nothing, and of fetch beside the bare SDK
+bench: ## speed of the admission endpoints beside a handler that does nothing, of fetch beside the bare SDK, of tail beside tail -F
 	go test -run '^$$' -bench . -benchmem ./test/bench
+
+torture: ## 1,000,000 lines through tail while it is killed and its files rotate; writes docs/logs-torture.md
+	go test -count=1 -run TestTorture -v ./internal/agent/tail -torture.lines 1000000 -torture.report ../../../docs/logs-torture.md
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@{ go list -f '{{.Dir}}' ./...; go list -C test/kubelet -f '{{.Dir}}' ./...; } | while read -r dir; do \

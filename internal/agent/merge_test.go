@@ -22,7 +22,7 @@ import (
 // freePort is one that nothing listens on, at least a moment ago.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0")
+	l, err := net.Listen("tcp", ":0") // free on all addresses: merge and tail listen on them
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestMergeServesUntilItIsStopped(t *testing.T) {
 }
 
 func TestMergePortIsTaken(t *testing.T) {
-	l, err := net.Listen("tcp", ":0")
+	l, err := net.Listen("tcp", ":0") // free on all addresses: merge and tail listen on them
 	if err != nil {
 		t.Fatal(err)
 	}

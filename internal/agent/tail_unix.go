@@ -22,12 +22,14 @@ func (a *Agent) tailCommand(log *slog.Logger) *cobra.Command {
 Streams the log files that TWELVEFOLD_LOGS names to stdout until SIGTERM; then it drains them and ends.
 
 Environment:
-  TWELVEFOLD_LOGS   the files, as JSON`),
+  TWELVEFOLD_LOGS   the files, as JSON; its metricsPort, if any, is where /metrics is served`),
 		RunE: func(c *cobra.Command, _ []string) error {
 			plan, err := logs.ParsePlan(a.Env(logs.PlanEnv))
 			if err != nil {
 				return err
 			}
+			options.Stats = new(tail.Stats)
+			defer serveMetrics(plan.MetricsPort, options.Stats, log)()
 			if err := tail.Run(c.Context(), plan, a.Stdout, log, options); err != nil {
 				log.Error("stopped", "error", err.Error())
 				return &exitError{err, ExitInternal}

@@ -13,17 +13,31 @@ import (
 	"twelvefold.dev/internal/terminal"
 )
 
+// reports are what `check -o` writes.
+var reports = map[string]func(r report, w io.Writer) error{
+	"text":  report.text,
+	"json":  report.json,
+	"sarif": report.sarif,
+	"junit": report.junit,
+}
+
 func checkCommand() *cobra.Command {
 	var in input
 	var output string
 	c := &cobra.Command{
 		Use:   "check -f FILE|DIR|- …",
 		Short: "Judge manifests as the webhook would",
+		Long: "Judges every pod and every workload's template. What Helm and Kustomize write can be piped in.\n\n" +
+			"-o sarif is for code scanning: results have file, line and a fingerprint that survives moved lines.\n" +
+			"-o junit is for CI: a suite for each file, a case for each object, a failure for each denied object.",
 		Example: "  twelvefold check -f deploy/\n" +
-			"  helm template shop | twelvefold check --policy policy.yaml --namespace prod-shop -f -",
+			"  helm template shop | twelvefold check --policy policy.yaml --namespace prod-shop -f -\n" +
+			"  kubectl kustomize overlays/prod | twelvefold check -f -\n" +
+			"  twelvefold check -f deploy/ -o sarif > twelvefold.sarif",
 		RunE: func(c *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("-o %q: want text or json", output)
+			write, ok := reports[output]
+			if !ok {
+				return fmt.Errorf("-o %q: want text, json, sarif or junit", output)
 			}
 			inputs, err := in.read(c, args)
 			if err != nil {
@@ -33,19 +47,14 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				err = report.json(c.OutOrStdout())
-			} else {
-				report.text(c.OutOrStdout(), terminal.For(c.OutOrStdout()))
-			}
-			if err == nil && report.Summary.Deny > 0 {
+			if err = write(report, c.OutOrStdout()); err == nil && report.Summary.Deny > 0 {
 				err = errDenied
 			}
 			return err
 		},
 	}
 	in.addFlags(c)
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text, json, sarif or junit")
 	return c
 }
 
@@ -53,6 +62,15 @@ func checkCommand() *cobra.Command {
 type report struct {
 	Findings []located `json:"findings"`
 	Summary  summary   `json:"summary"`
+
+	objects []judged
+}
+
+// judged is an object, with its findings or without.
+type judged struct {
+	object   manifest.Object
+	identity identity
+	findings []located
 }
 
 type located struct {
@@ -60,6 +78,7 @@ type located struct {
 	Object identity `json:"object"`
 	File   string   `json:"file"`
 	Line   int      `json:"line"`
+	Source string   `json:"source,omitempty"` // the chart's template
 }
 
 type identity struct {
@@ -84,6 +103,7 @@ func judge(inputs []review.Input) (report, error) {
 			return r, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
 		}
 		r.Summary.Objects++
+		o := judged{object: in.Object, identity: identify(in.Object, in.Facts.Namespace)}
 		for _, f := range verdict.Findings {
 			switch f.Level {
 			case policy.Deny:
@@ -93,8 +113,10 @@ func judge(inputs []review.Input) (report, error) {
 			case policy.Audit:
 				r.Summary.Audit++
 			}
-			r.Findings = append(r.Findings, located{f, identify(in.Object, in.Facts.Namespace), in.Object.File, in.Object.LineOf(f.Path)})
+			o.findings = append(o.findings, located{f, o.identity, in.Object.File, in.Object.LineOf(f.Path), in.Object.Source})
 		}
+		r.Findings = append(r.Findings, o.findings...)
+		r.objects = append(r.objects, o)
 	}
 	return r, nil
 }
@@ -111,11 +133,13 @@ func (r report) json(w io.Writer) error {
 }
 
 // text leaves out what is only audited: it is for reports.
-func (r report) text(w io.Writer, paint terminal.Painter) {
+func (r report) text(w io.Writer) error {
+	paint := terminal.For(w)
 	for _, f := range r.Findings {
 		if f.Level >= policy.Warn {
 			fmt.Fprintf(w, "%s:%d: %s %s/%s: %s\n", f.File, f.Line, paint.Level(f.Level), f.Object.Kind, f.Object.Name, f.Finding)
 		}
 	}
-	fmt.Fprintf(w, "%d objects: %d denied, %d warned, %d audited\n", r.Summary.Objects, r.Summary.Deny, r.Summary.Warn, r.Summary.Audit)
+	_, err := fmt.Fprintf(w, "%d objects: %d denied, %d warned, %d audited\n", r.Summary.Objects, r.Summary.Deny, r.Summary.Warn, r.Summary.Audit)
+	return err
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// errDenied ends a command with status 1; what was denied has been printed.
+// errDenied ends a command with status 1; what was denied, or differs, has been printed.
 var errDenied = errors.New("denied")
 
 // Main runs a command and returns its exit status.
@@ -51,6 +51,6 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())
 	})
-	root.AddCommand(checkCommand(), mutateCommand(), explainCommand(), policyCommand(), demoCommand())
+	root.AddCommand(checkCommand(), mutateCommand(), fixCommand(), replayCommand(), parityCommand(), explainCommand(), policyCommand(), demoCommand())
 	return root
 }

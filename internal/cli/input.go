@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,9 +21,13 @@ import (
 	"twelvefold.dev/internal/review"
 )
 
+// stdin is what findings call standard input.
+const stdin = "stdin"
+
 // input are the flags that say what to review, and as what.
 type input struct {
 	files      []string
+	named      []string // the same with the arguments
 	policyFile string
 	namespace  string
 	labels     map[string]string
@@ -41,6 +47,15 @@ func (in *input) addFlags(c *cobra.Command) {
 
 // read reads everything that the flags name. More files may stand as arguments, as a shell expands them.
 func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
+	sources, err := in.sources(c, args)
+	if err != nil {
+		return nil, err
+	}
+	return in.inputs(sources)
+}
+
+// sources are the files that the flags name.
+func (in *input) sources(c *cobra.Command, args []string) ([]source, error) {
 	files := slices.Concat(in.files, args)
 	if len(files) == 0 {
 		return nil, errors.New("nothing to read: name a file, a directory or - with -f")
@@ -48,35 +63,67 @@ func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
 	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
 		return nil, errors.New("-f - stands twice, but standard input can be read only once")
 	}
-	effective := policy.Default(rules.Catalogue{})
-	if in.policyFile != "" {
-		var err error
-		if effective, err = readPolicy(in.policyFile); err != nil {
+	in.named = files
+	var sources []source
+	for _, file := range files {
+		found, err := readFiles(c, file)
+		if err != nil {
 			return nil, err
 		}
+		sources = append(sources, found...)
 	}
-	minor, err := parseKubernetes(in.kubernetes)
+	return sources, nil
+}
+
+// inputs are the objects of some files, ready for review under the policy of the flags.
+func (in *input) inputs(sources []source) ([]review.Input, error) {
+	effective, err := in.policy()
 	if err != nil {
 		return nil, err
 	}
+	objects, err := in.objects(sources)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := in.facts()
+	if err != nil {
+		return nil, err
+	}
+	return review.Offline(objects, effective, facts), nil
+}
+
+func (in *input) policy() (*policy.Policy, error) {
+	if in.policyFile == "" {
+		return policy.Default(rules.Catalogue{}), nil
+	}
+	return readPolicy(in.policyFile)
+}
+
+func (in *input) objects(sources []source) ([]manifest.Object, error) {
 	var objects []manifest.Object
-	for _, file := range files {
-		found, err := readManifests(c, file)
+	for _, s := range sources {
+		found, err := manifest.Read(bytes.NewReader(s.data), s.name)
 		if err != nil {
 			return nil, err
 		}
 		objects = append(objects, found...)
 	}
 	if len(objects) == 0 { // most likely not what was meant: a gate must not pass because helm template failed before it
-		return nil, fmt.Errorf("no Kubernetes object in %s", strings.Join(files, ", "))
+		return nil, fmt.Errorf("no Kubernetes object in %s", strings.Join(in.named, ", "))
 	}
-	return review.Offline(objects, effective, policy.Facts{
+	return objects, nil
+}
+
+// facts are what the flags say of the cluster.
+func (in *input) facts() (policy.Facts, error) {
+	minor, err := parseKubernetes(in.kubernetes)
+	return policy.Facts{
 		Now:             time.Now(),
 		Namespace:       in.namespace,
 		NamespaceLabels: in.labels,
 		Kubernetes:      policy.Kubernetes{APIServer: minor, OldestKubelet: minor},
 		AgentImage:      in.agentImage,
-	}), nil
+	}, err
 }
 
 func readPolicy(file string) (*policy.Policy, error) {
@@ -101,14 +148,21 @@ func parseKubernetes(text string) (int, error) {
 	return n, nil
 }
 
-func readManifests(c *cobra.Command, name string) ([]manifest.Object, error) {
+// source is the text of a file.
+type source struct {
+	name string
+	data []byte
+}
+
+func readFiles(c *cobra.Command, name string) ([]source, error) {
 	if name == "-" {
-		return manifest.Read(c.InOrStdin(), "stdin")
+		data, err := io.ReadAll(c.InOrStdin())
+		return []source{{stdin, data}}, err
 	}
 	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
 		return nil, fmt.Errorf("%s: URLs are not fetched; pipe it in: curl -fsSL %s | %s -f -", name, name, c.CommandPath())
 	}
-	var objects []manifest.Object
+	var sources []source
 	err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -116,14 +170,9 @@ func readManifests(c *cobra.Command, name string) ([]manifest.Object, error) {
 		if path != name && !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
 			return nil
 		}
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		found, err := manifest.Read(file, path)
-		objects = append(objects, found...)
+		data, err := os.ReadFile(path)
+		sources = append(sources, source{path, data})
 		return err
 	})
-	return objects, err
+	return sources, err
 }

@@ -65,3 +65,7 @@ func child(node *yaml.Node, key string) *yaml.Node {
 	_, value := descend(node, key)
 	return value
 }
+
+// Node is the object as it was written; nil for one that was not read from a file. Its lines count from the document's
+// start.
+func (o Object) Node() *yaml.Node { return o.node }

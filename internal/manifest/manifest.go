@@ -25,7 +25,9 @@ type Object struct {
 
 	File string // where it was read; empty if it came in a request
 	Line int    // of its first line in the file
-	node *yaml.Node
+	// Source is the chart's template that it was rendered from, as Helm notes it in a comment; else empty.
+	Source string
+	node   *yaml.Node
 }
 
 // goTypes is how encoding/json says what it wants.
@@ -98,7 +100,26 @@ func readDocument(doc []byte, file string, line int) ([]Object, error) {
 	if root.Content[0].Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("%s: document at line %d is no Kubernetes object", file, line)
 	}
-	return fromNode(data, root.Content[0], file, line)
+	objects, err := fromNode(data, root.Content[0], file, line)
+	source := sourceOf(doc)
+	for i := range objects {
+		objects[i].Source = source
+	}
+	return objects, err
+}
+
+// sourceOf is the template that Helm names in a comment above what it rendered.
+func sourceOf(doc []byte) string {
+	for line := range bytes.Lines(doc) {
+		line = bytes.TrimSpace(line)
+		if source, ok := bytes.CutPrefix(line, []byte("# Source: ")); ok {
+			return string(bytes.TrimSpace(source))
+		}
+		if len(line) > 0 && line[0] != '#' && !bytes.HasPrefix(line, []byte("---")) {
+			break
+		}
+	}
+	return ""
 }
 
 // readJSONStream reads objects that stand one behind the other, as jq writes them.

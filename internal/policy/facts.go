@@ -37,6 +37,9 @@ type Lookup struct {
 	// Object finds an object of the pod's namespace by its kind, as JSON: a ConfigMap that is labelled [KeyVaultLabel],
 	// a SecretProviderClass, an AzureKeyVaultSecret. nil: nobody knows it.
 	Object func(kind, name string) []byte
+	// Objects are all objects of a kind in the pod's namespace, as JSON, in a stable order. Only those who have them all at
+	// hand know any: the command line and the background scan, not the webhook.
+	Objects func(kind string) [][]byte
 	// Entrypoint is what an image starts: its ENTRYPOINT and CMD.
 	Entrypoint func(image string) (entrypoint, cmd []string, err error)
 	// Secret is what is known of an object of a vault without its value.

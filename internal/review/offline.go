@@ -23,6 +23,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 	accounts := map[string]map[string]string{}
 	type key struct{ kind, namespace, name string }
 	all := map[key][]byte{}
+	kinds := map[key][][]byte{} // by kind and namespace
 	for _, o := range objects {
 		var meta struct {
 			Metadata struct {
@@ -35,6 +36,8 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		if o.Kind != "ConfigMap" || meta.Metadata.Labels[policy.KeyVaultLabel] == "true" { // of others the webhook does not know
 			all[key{o.Kind, cmp.Or(o.Namespace, defaults.Namespace), o.Name}] = o.JSON
 		}
+		kind := key{o.Kind, cmp.Or(o.Namespace, defaults.Namespace), ""}
+		kinds[kind] = append(kinds[kind], o.JSON)
 		switch {
 		case o.APIVersion == "v1" && o.Kind == "Namespace":
 			namespaces[o.Name] = meta.Metadata.Labels
@@ -55,6 +58,7 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 			facts.NamespaceLabels = labels
 		}
 		facts.Object = func(kind, name string) []byte { return all[key{kind, facts.Namespace, name}] }
+		facts.Objects = func(kind string) [][]byte { return kinds[key{kind, facts.Namespace, ""}] }
 		facts.Defaults = func() policy.Defaults { return limits[facts.Namespace] }
 		facts.Monitored = func(pod *corev1.Pod) string { return monitored.Scrapes(facts.Namespace, pod) }
 		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) (map[string]string, error) {

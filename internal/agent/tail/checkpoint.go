@@ -30,6 +30,7 @@ type checkpointEntry struct {
 	Head   mark  `json:"head"`
 	Mark   mark  `json:"mark"`
 	Old    bool  `json:"old,omitempty"`
+	Copy   bool  `json:"copy,omitempty"`
 }
 
 // parseCheckpoint refuses what this version would not have written; the caller then starts over, which repeats lines
@@ -104,7 +105,7 @@ func (t *tailer) restore() {
 				s.names[e.Name] = true
 				s.files = append(s.files, &file{
 					identity: e.identity, name: e.Name, prefix: s.prefix(e.Name), restored: true,
-					offset: e.Offset, head: e.Head, mark: e.Mark, old: e.Old,
+					offset: e.Offset, head: e.Head, mark: e.Mark, old: e.Old, copied: e.Copy, stats: s.stats,
 				})
 				break
 			}
@@ -122,10 +123,10 @@ func (t *tailer) save() {
 		for _, f := range s.files {
 			c.Files = append(c.Files, checkpointEntry{
 				Stream: s.plan.Mount, Name: f.name, identity: f.identity,
-				Offset: f.offset, Head: f.head, Mark: f.mark, Old: f.old,
+				Offset: f.offset, Head: f.head, Mark: f.mark, Old: f.old, Copy: f.copied,
 			})
 		}
 	}
 	t.warn(t.opts.StateDir, c.save(t.opts.StateDir))
-	t.saved, t.dirty = time.Now(), false
+	t.saved, t.savedBytes, t.dirty = time.Now(), t.stats.Bytes.Load(), false
 }

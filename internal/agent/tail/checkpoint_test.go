@@ -10,7 +10,7 @@ func TestCheckpointSurvivesTheDisk(t *testing.T) {
 	dir := t.TempDir() + "/made/on/demand"
 	want := checkpoint{Version: checkpointVersion, Files: []checkpointEntry{{
 		Stream: "/logs/0/app.log", Name: "app.log", identity: identity{Dev: 1, Ino: 1 << 63}, Offset: 3,
-		Head: markOf([]byte("ab\n")), Mark: markOf([]byte("ab\n")), Old: true,
+		Head: markOf([]byte("ab\n")), Mark: markOf([]byte("ab\n")), Old: true, Copy: true,
 	}}}
 	if err := want.save(dir); err != nil {
 		t.Fatal(err)
@@ -29,6 +29,7 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Add([]byte(`{"version":1,"files":[{"stream":"/l/a","name":"a","dev":1,"ino":2,"offset":300,"head":{"len":256,"sum":1},"mark":{"len":256,"sum":2}}]}`))
 	f.Add([]byte(`{"version":1,"files":[{"stream":"/l/a","name":"../a","offset":-1}]}`))
 	f.Add([]byte(`{"version":1,"files":[{"stream":"/l/a","name":"a","offset":1,"mark":{"len":9223372036854775807}}]}`))
+	f.Add([]byte(`{"version":1,"files":[{"stream":"/l/a","name":"a.1","dev":1,"ino":2,"offset":0,"copy":true}]}`))
 	f.Add([]byte(`{"version":2}`))
 	f.Add([]byte(`{"version":1,"files":null} `))
 	f.Add([]byte(``))

@@ -66,10 +66,12 @@ type file struct {
 	name   string // the log's name in its directory; generations share it and are read one after the other
 	listed string // the file's own name now: app.log.1 after a rename, "" after a removal
 	prefix []byte // begins the envelope of its records
+	stats  *Counters
 
 	f      *os.File // nil while there is nothing to read
 	offset int64    // everything before it was written to stdout
 	head   mark     // of the first bytes
+	flying mark     // of the first bytes while they are written and the offset is still 0
 	mark   mark     // of the bytes before offset
 
 	end      int64     // the size, when the end was last seen
@@ -79,11 +81,20 @@ type file struct {
 	restored bool      // from a checkpoint, not seen since
 	old      bool      // rotated before the pod started: not ours to stream or delete
 	copyOf   *file     // made by copytruncate: nothing to read until the original is truncated
+	copied   bool      // made by copytruncate: never ours to delete
 	mtime    time.Time // when it was closed
 }
 
 // rotated reports whether the application has begun another file in the place of this one, or removed it.
 func (f *file) rotated() bool { return f.listed != f.name }
+
+// begin returns the mark of the first bytes as far as they are known.
+func (f *file) begin() mark {
+	if f.offset == 0 {
+		return f.flying
+	}
+	return f.head
+}
 
 var errTruncated = errors.New("truncated")
 
@@ -121,7 +132,7 @@ func (f *file) jump(offset int64) {
 // reset begins the file anew after a truncation.
 func (f *file) reset() {
 	f.offset, f.head, f.mark, f.end, f.searched = 0, mark{}, mark{}, 0, 0
-	f.restored, f.old = false, false
+	f.restored, f.old, f.copied = false, false, false
 	f.grown = time.Now()
 }
 

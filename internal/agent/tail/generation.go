@@ -33,7 +33,8 @@ func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 // before the offset unless the copy is shorter. Only a log that was not renamed can have been copied to be truncated.
 func (s *stream) copyOf(e entry, size int64, r *os.File) *file {
 	for _, f := range s.files {
-		if f.name != e.name || f.offset == 0 || f.copyOf != nil || f.rotated() && !f.restored || !f.head.at(r, 0) {
+		head := f.begin()
+		if f.name != e.name || head.Len == 0 || f.copyOf != nil || f.rotated() && !f.restored || !head.at(r, 0) {
 			continue
 		}
 		if size < f.offset || f.mark.at(r, f.offset-int64(f.mark.Len)) {
@@ -46,8 +47,13 @@ func (s *stream) copyOf(e entry, size int64, r *os.File) *file {
 // copyBegun reports whether a file is so short and new that it may be a copy in the making.
 func (s *stream) copyBegun(e entry, info fs.FileInfo) bool {
 	return time.Since(info.ModTime()) < time.Second && slices.ContainsFunc(s.files, func(f *file) bool {
-		return f.name == e.name && !f.rotated() && info.Size() < int64(f.head.Len)
+		return f.name == e.name && !f.rotated() && info.Size() < int64(f.begin().Len)
 	})
+}
+
+// live reports whether a log has a file that wasn't rotated: what appears beside it under a rotated name is a copy of it.
+func (s *stream) live(name string) bool {
+	return slices.ContainsFunc(s.files, func(f *file) bool { return f.name == name && !f.rotated() })
 }
 
 func (s *stream) find(id identity) *file {
@@ -62,7 +68,7 @@ func (s *stream) find(id identity) *file {
 func (s *stream) newFile(e entry, f *os.File, info fs.FileInfo) *file {
 	return &file{
 		identity: identityOf(info), name: e.name, listed: e.listed, f: f, grown: time.Now(),
-		prefix: s.prefix(e.name),
+		prefix: s.prefix(e.name), stats: s.stats,
 	}
 }
 

@@ -2,6 +2,8 @@ package tail
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -24,15 +26,16 @@ func recordLen(data []byte, end ending) int {
 		}
 		return 0
 	}
-	for {
+	for t := traceOf(data); ; {
 		rest := data[n:]
-		is, sure := continues(rest)
+		then, is, sure := t.continues(rest)
 		if !sure && end == open {
 			return 0
 		}
 		if !is {
 			return n
 		}
+		t = then
 		line := bytes.IndexByte(rest, '\n') + 1
 		switch {
 		case line > 0:
@@ -47,31 +50,31 @@ func recordLen(data []byte, end ending) int {
 	}
 }
 
-// continuations begin the lines of a stack trace that don't begin with a blank: Java's, and what remains of .NET's and
-// JavaScript's after a formatter has removed the indentation.
-var continuations = [][]byte{[]byte("at "), []byte("Caused by:"), []byte("Suppressed:"), []byte("... ")}
+// wholeRecords returns the length of as many whole records of data as fit into max bytes, at least about: it looks for an end
+// that is one whatever stands before it. 0 says that there is none close to max. It spares a look at every line.
+func wholeRecords(data []byte, max int) int {
+	if len(data) <= max {
+		return 0
+	}
+	n := max
+	for range 100 {
+		n = bytes.LastIndexByte(data[:n], '\n') + 1
+		if n == 0 || ends(data[n:]) {
+			return n
+		}
+		n--
+	}
+	return 0
+}
 
-// continues reports whether line continues the record before it, and whether its bytes suffice to be sure.
-func continues(line []byte) (is, sure bool) {
-	if len(line) == 0 {
-		return false, false
-	}
-	switch line[0] {
-	case ' ', '\t':
-		return true, true
-	case 'a', 'C', 'S', '.': // spares all others the comparison: this runs once per line
-	default:
-		return false, true
-	}
-	for _, c := range continuations {
-		if bytes.HasPrefix(line, c) {
-			return true, true
-		}
-		if bytes.HasPrefix(c, line) {
-			return false, false
+// ends reports whether line begins a record whatever stands before it.
+func ends(line []byte) bool {
+	for t := alone; t <= goexit; t++ {
+		if _, is, sure := t.continues(line); is || !sure {
+			return false
 		}
 	}
-	return false, true
+	return true
 }
 
 // envelopePrefix is the part of an envelope line that is the same for all records of a file.
@@ -88,11 +91,28 @@ const (
 	hexDigits      = "0123456789abcdef"
 )
 
+// plain returns how many bytes at the beginning of src need no escape and are ASCII, eight at a time, or fewer.
+func plain(src []byte) (n int) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; len(src) >= 8; n, src = n+8, src[8:] {
+		x := binary.LittleEndian.Uint64(src)
+		quote, backslash := x^ones*'"', x^ones*'\\'
+		special := (x-ones*' ')&^x | (quote-ones)&^quote | (backslash-ones)&^backslash | x
+		if special &= tops; special != 0 {
+			return n + bits.TrailingZeros64(special)/8
+		}
+	}
+	return n
+}
+
 // appendEscaped appends src to dst as the inside of a JSON string, with U+FFFD for every byte that isn't UTF-8.
 // Unless last is set, src may end inside a character: those bytes are returned, to be put before the next piece.
 func appendEscaped(dst, src []byte, last bool) (escaped, rest []byte) {
 	start := 0 // src[start:i] needs no escape
 	for i := 0; i < len(src); {
+		if i += plain(src[i:]); i == len(src) {
+			break
+		}
 		c := src[i]
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRune(src[i:])

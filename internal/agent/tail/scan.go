@@ -18,30 +18,44 @@ func (t *tailer) scanAll() {
 				opened++
 			}
 		}
+		var lags, disks int64
 		for _, e := range s.entries {
-			disk += e.info.Size()
-			if f := s.find(identityOf(e.info)); f != nil {
-				lag += max(0, e.info.Size()-f.offset)
+			disks += e.info.Size()
+			if f := s.find(identityOf(e.info)); f != nil && f.copyOf == nil {
+				lags += max(0, e.info.Size()-f.offset)
 			}
 		}
+		s.stats.Lag.Store(lags)
+		if limit := s.plan.MaxDisk; limit > 0 && disks > limit {
+			t.deleteRotated(disks-limit, s)
+		}
+		lag, disk = lag+lags, disk+disks
 	}
 	t.stats.Lag.Store(lag)
 	t.stats.Open.Store(opened)
 	if t.opts.MaxDisk > 0 && disk > t.opts.MaxDisk {
-		t.deleteRotated(disk - t.opts.MaxDisk)
+		t.deleteRotated(disk-t.opts.MaxDisk, t.streams...)
 	}
 }
 
-// scan opens what is new in the stream's directory and notes what was renamed or removed.
-func (t *tailer) scan(s *stream) {
+// idle reports whether the last look has found nothing to read and nothing to wait for but a write.
+func (t *tailer) idle() bool {
+	return t.stats.Lag.Load() == 0 && !slices.ContainsFunc(t.streams, func(s *stream) bool {
+		return slices.ContainsFunc(s.files, func(f *file) bool { return f.f != nil && f.rotated() })
+	})
+}
+
+// scan opens what is new in the stream's directory and notes what was renamed or removed. It reports whether names moved
+// meanwhile, so that something may have escaped it.
+func (t *tailer) scan(s *stream) (moved bool) {
 	root, err := os.OpenRoot(s.dir)
 	if err == nil {
 		defer root.Close()
-		err = t.list(s, root)
+		moved, err = t.list(s, root)
 	}
 	t.warn(s.dir, err)
 	if err != nil {
-		return
+		return false
 	}
 	for _, f := range s.files {
 		f.listed = ""
@@ -61,7 +75,9 @@ func (t *tailer) scan(s *stream) {
 	}
 	for _, e := range unknown {
 		if !t.follows(identityOf(e.info)) {
-			t.warn(path.Join(s.dir, e.listed), t.follow(s, root, e))
+			gone, err := t.follow(s, root, e)
+			t.warn(path.Join(s.dir, e.listed), err)
+			moved = moved || gone
 		}
 	}
 	for _, f := range s.files {
@@ -71,24 +87,25 @@ func (t *tailer) scan(s *stream) {
 		f.restored = false
 	}
 	s.files = slices.DeleteFunc(s.files, func(f *file) bool { return f.f == nil && f.listed == "" })
+	return moved
 }
 
 // list lists the stream's files. While a rotation renames them a listing may lack some, and what it lacks would come too
-// late, after younger ones: something new counts when two listings agree on it.
-func (t *tailer) list(s *stream, root *os.Root) (err error) {
+// late, after younger ones: something new counts when two listings agree on it, or after many that don't.
+func (t *tailer) list(s *stream, root *os.Root) (moved bool, err error) {
 	warn := func(listed string, err error) { t.warn(path.Join(s.dir, listed), err) }
 	s.entries, err = s.list(root, warn)
 	for range 10 {
 		if err != nil || !slices.ContainsFunc(s.entries, func(e entry) bool { return s.find(identityOf(e.info)) == nil }) {
-			return err
+			return false, err
 		}
 		before := s.entries
 		s.entries, err = s.list(root, warn)
 		if slices.EqualFunc(before, s.entries, func(a, b entry) bool { return a.listed == b.listed && os.SameFile(a.info, b.info) }) {
-			return err
+			return false, err
 		}
 	}
-	return err
+	return true, err
 }
 
 // follows reports whether any stream has the file: globs may overlap.
@@ -96,29 +113,31 @@ func (t *tailer) follows(id identity) bool {
 	return slices.ContainsFunc(t.streams, func(s *stream) bool { return s.find(id) != nil })
 }
 
-// follow begins to read a file, unless it is a copy, may become one, or was rotated by an earlier pod.
-func (t *tailer) follow(s *stream, root *os.Root, e entry) error {
+// follow begins to read a file, unless it is a copy, may become one, or was rotated by an earlier pod. It reports whether the
+// file has got another name meanwhile: then the next look gets it right.
+func (t *tailer) follow(s *stream, root *os.Root, e entry) (moved bool, err error) {
 	f, info, err := openRegular(root, e.listed)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	if identityOf(info) != identityOf(e.info) { // renamed meanwhile: the next look gets it right
-		return f.Close()
+	if identityOf(info) != identityOf(e.info) {
+		return true, f.Close()
 	}
 	g := s.newFile(e, f, info)
 	if e.rotated() {
+		g.copied = s.live(e.name)
 		if g.old = t.fresh; g.old {
 			g.jump(info.Size())
 			g.close()
 		} else if g.copyOf = s.copyOf(e, info.Size(), f); g.copyOf == nil && !t.draining && s.copyBegun(e, info) {
-			return f.Close()
+			return false, f.Close()
 		}
 	}
 	s.insert(g)
-	return nil
+	return false, nil
 }
 
 // reopen opens a file again that was closed at its end, if it has changed since. Whether it still is the same file is seen
@@ -143,16 +162,16 @@ func (f *file) reopen(root *os.Root, e entry) error {
 
 // deleteRotated removes finished files, the oldest first, until it has freed so many bytes. What can't be removed, on a
 // read-only mount, stays.
-func (t *tailer) deleteRotated(free int64) {
+func (t *tailer) deleteRotated(free int64, streams ...*stream) {
 	type candidate struct {
 		entry
 		s *stream
 	}
 	var all []candidate
-	for _, s := range t.streams {
+	for _, s := range streams {
 		for _, e := range s.entries {
 			f := s.find(identityOf(e.info))
-			if f != nil && f.f == nil && !f.old && f.listed == e.listed && f.offset == e.info.Size() && t.finished(s, f) {
+			if f != nil && f.f == nil && !f.old && !f.copied && f.listed == e.listed && f.offset == e.info.Size() && t.finished(s, f) {
 				all = append(all, candidate{e, s})
 			}
 		}

@@ -20,10 +20,11 @@ type stream struct {
 	files   []*file         // generations of a log in the order of their making
 	entries []entry         // of the last look
 	names   map[string]bool // the logs seen so far
+	stats   *Counters
 }
 
 func newStream(p logs.File) *stream {
-	s := &stream{plan: p, dir: path.Dir(p.Mount), base: path.Base(p.Mount), names: map[string]bool{}}
+	s := &stream{plan: p, dir: path.Dir(p.Mount), base: path.Base(p.Mount), names: map[string]bool{}, stats: new(Counters)}
 	if !logs.IsGlob(s.base) {
 		s.names[s.base] = true
 	}
@@ -80,11 +81,26 @@ func (s *stream) list(root *os.Root, warn func(listed string, err error)) ([]ent
 			return 1
 		case a.info.ModTime() != b.info.ModTime():
 			return a.info.ModTime().Compare(b.info.ModTime())
-		default: // app.log.2 is older than app.log.1
-			return cmp.Or(cmp.Compare(len(b.listed), len(a.listed)), cmp.Compare(b.listed, a.listed))
+		default: // rotated within a tick of the clock
+			return byName(a.listed, b.listed)
 		}
 	})
 	return entries, nil
+}
+
+// byName compares the names of two generations, the older first: app.log.2 before app.log.1, app.log-20261123 before
+// app.log-20261124.
+func byName(a, b string) int {
+	digits := 0
+	for i := len(a) - 1; i >= 0 && digits < 6; i-- {
+		if a[i] >= '0' && a[i] <= '9' {
+			digits++
+		}
+	}
+	if digits == 6 && len(a) == len(b) {
+		return cmp.Compare(a, b)
+	}
+	return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(b, a))
 }
 
 // matches reports whether the name is a log of the stream as the plan has it. Compressed generations match only where asked for.

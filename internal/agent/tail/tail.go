@@ -23,11 +23,12 @@ type Options struct {
 	// StateDir keeps the checkpoints over a restart of the container. It should live as long as the pod: while it holds
 	// none, rotated files are taken for those of an earlier pod and left alone. Without a StateDir a restart repeats all.
 	StateDir string
-	// Poll is the time between two looks at the directories. Default 200 ms.
+	// Poll is the time between two looks at the directories while something goes on there. Default 200 ms.
 	Poll time.Duration
 	// Quiet is how long a rotated file must not have grown before it counts as finished. Default 5 s.
 	Quiet time.Duration
-	// MaxDisk is how many bytes the files may take before finished rotated ones are deleted, the oldest first.
+	// MaxDisk is how many bytes all files may take before finished rotated ones are deleted, the oldest first; the plan may
+	// say so for single files. Copies, which copytruncate makes, are never deleted.
 	// Where the plan has a glob, a file also counts as rotated 120 Quiet after a file took its place whose name differs
 	// in digits only. 0 deletes nothing.
 	MaxDisk int64
@@ -42,8 +43,8 @@ const MaxWrite = 256 << 10
 // members file, container and log. It runs until ctx ends, which says that the application has ended: then it reads all
 // files to their ends and returns. An error says that the plan is empty or that stdout failed.
 //
-// A record is a line with the lines that continue it, as in a stack trace, and goes out in one write. A line longer than
-// [MaxWrite] is also passed on whole, in several writes.
+// A record is a line with the lines that continue it, as in a stack trace. A write takes one or several whole records; only
+// a line longer than [MaxWrite] takes several writes, and is passed on whole, too.
 func Run(ctx context.Context, plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options) error {
 	if len(plan.Files) == 0 {
 		return errors.New("the plan names no file")
@@ -70,18 +71,20 @@ func Run(ctx context.Context, plan logs.Plan, stdout io.Writer, log *slog.Logger
 
 // A tailer has two goroutines: one watches the directories and opens what appears there, the other reads and writes.
 type tailer struct {
-	log      *slog.Logger
-	opts     Options
-	stats    *Stats
-	stdout   *sink
-	buf      []byte
-	saved    time.Time
-	dirty    bool // since saved
-	streams  []*stream
-	mu       sync.Mutex // guards all below and the streams; not held during a write to stdout
-	fresh    bool       // the first look, in a new pod
-	draining bool       // the application has ended
-	troubles map[string]string
+	log        *slog.Logger
+	opts       Options
+	stats      *Stats
+	stdout     *sink
+	notifier   *notifier
+	buf        []byte
+	saved      time.Time
+	savedBytes int64
+	dirty      bool // since saved
+	streams    []*stream
+	mu         sync.Mutex // guards all below and the streams; not held during a write to stdout
+	fresh      bool       // the first look, in a new pod
+	draining   bool       // the application has ended
+	troubles   map[string]string
 }
 
 func newTailer(plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options) *tailer {
@@ -92,8 +95,13 @@ func newTailer(plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options)
 	for _, f := range plan.Files {
 		t.streams = append(t.streams, newStream(f))
 	}
-	several := len(plan.Files) > 1 || logs.IsGlob(t.streams[0].base)
-	t.stdout = &sink{w: stdout, mu: &t.mu, envelope: several, stats: t.stats}
+	t.stats.entries.Store(&t.streams)
+	t.stdout = &sink{w: stdout, mu: &t.mu, envelope: plan.Envelope(), stats: t.stats}
+	var dirs []string
+	for _, s := range t.streams {
+		dirs = append(dirs, s.dir)
+	}
+	t.notifier = newNotifier(dirs) // before the first look, so that nothing comes between
 	t.restore()
 	t.scanAll()
 	t.fresh = false
@@ -101,11 +109,12 @@ func newTailer(plan logs.Plan, stdout io.Writer, log *slog.Logger, opts Options)
 	return t
 }
 
-// watch looks at the directories at every [Options.Poll] and wakes the reader.
+// watch looks at the directories and wakes the reader: at every [Options.Poll] while something goes on, else when the
+// kernel tells of a write, and seldom, since it doesn't tell of all. It always tells of names that come and go.
 func (t *tailer) watch(ctx context.Context, wake chan<- struct{}) {
-	ticker := time.NewTicker(t.opts.Poll)
-	defer ticker.Stop()
+	defer t.notifier.close()
 	for {
+		looked := time.Now()
 		select {
 		case wake <- struct{}{}:
 		default: // still reading
@@ -113,13 +122,41 @@ func (t *tailer) watch(ctx context.Context, wake chan<- struct{}) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(t.pause()):
+		case <-t.notifier.events:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(min(busyPause, t.opts.Poll) - time.Since(looked)):
+			}
 		}
 		t.mu.Lock()
 		t.scanAll()
 		t.mu.Unlock()
 	}
 }
+
+// pause returns how long the next look can wait, unless the kernel tells of something.
+func (t *tailer) pause() time.Duration {
+	t.mu.Lock()
+	idle := t.idle()
+	t.mu.Unlock()
+	told := t.notifier.writes
+	switch all := t.notifier.watch(idle); {
+	case !idle || !all:
+		return t.opts.Poll
+	case !told:
+		return 0 // something may have been written before it was watched
+	default:
+		return idlePolls * t.opts.Poll
+	}
+}
+
+// busyPause is the least time between two looks: a directory where names come and go all the time mustn't keep us busy.
+const busyPause = 10 * time.Millisecond
+
+// idlePolls is how many times more seldom an idle directory is looked at.
+const idlePolls = 10
 
 // readAll reads all files until none has more.
 func (t *tailer) readAll(ctx context.Context) error {
@@ -175,7 +212,7 @@ func (t *tailer) passStream(s *stream, end ending) (more bool, err error) {
 	unfinished := map[string]bool{} // logs whose older generation must be read first
 	for _, f := range slices.Clone(s.files) {
 		if f.copyOf != nil {
-			t.settleCopy(f)
+			t.settleCopy(s, f)
 			f = cmp.Or(f.copyOf, f) // only the original can tell whether its copy is needed, and younger files come after both
 		}
 		if f.f == nil || unfinished[f.name] {
@@ -199,12 +236,27 @@ func (t *tailer) passStream(s *stream, end ending) (more bool, err error) {
 	return more, nil
 }
 
-// settleCopy lets go of a copy that has nothing its original didn't have when it was read.
-func (t *tailer) settleCopy(c *file) {
+// settleCopy lets go of a copy that has nothing its original didn't have when it was read. One that proves to be none is read.
+func (t *tailer) settleCopy(s *stream, c *file) {
+	original := c.copyOf
 	info, err := c.f.Stat()
-	if err == nil && info.Size() <= c.copyOf.offset && time.Since(c.grown) > t.opts.Quiet {
-		c.copyOf = nil
+	if err != nil || original.f == nil || !t.draining && time.Since(c.grown) <= t.opts.Quiet {
+		return
+	}
+	if info.Size() > original.offset {
+		if t.draining && original.offset == original.end { // it would have been truncated by now
+			s.release(original)
+		}
+		return
+	}
+	if !original.mark.at(original.f, original.offset-int64(original.mark.Len)) {
+		return // truncated: its next turn notices
+	}
+	c.copyOf = nil
+	if end := markBefore(c.f, info.Size()); end.at(original.f, info.Size()-int64(end.Len)) {
 		c.jump(info.Size())
+	} else {
+		c.reset()
 	}
 }
 

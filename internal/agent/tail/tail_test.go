@@ -59,6 +59,11 @@ func (o *output) String() string { return strings.Join(o.all(), "") }
 // start runs the sidecar over the files of dir, which its application knows as /var/log/app.
 func start(t *testing.T, dir string, stdout *output, opts tail.Options, names ...string) *sidecar {
 	t.Helper()
+	return startPlan(t, dir, stdout, opts, planOf(dir, names...))
+}
+
+func startPlan(t *testing.T, dir string, stdout *output, opts tail.Options, plan logs.Plan) *sidecar {
+	t.Helper()
 	s := &sidecar{t: t, dir: dir, stdout: stdout, log: &output{}, done: make(chan error, 1)}
 	opts.Stats = &s.stats
 	if opts.Poll == 0 {
@@ -67,7 +72,7 @@ func start(t *testing.T, dir string, stdout *output, opts tail.Options, names ..
 	ctx, cancel := context.WithCancel(t.Context())
 	s.cancel = cancel
 	go func() {
-		s.done <- tail.Run(ctx, planOf(dir, names...), stdout, slog.New(slog.NewTextHandler(s.log, nil)), opts)
+		s.done <- tail.Run(ctx, plan, stdout, slog.New(slog.NewTextHandler(s.log, nil)), opts)
 	}()
 	return s
 }
@@ -175,15 +180,44 @@ func TestLastLineWithoutNewlineComesAtTheEnd(t *testing.T) {
 	expect(t, s.stdout.String(), "one\ntwo\nlast words\n")
 }
 
-func TestRecordIsOneWrite(t *testing.T) {
-	dir := t.TempDir()
-	records := []string{"one\n", "boom\n\tat A.b(A.java:1)\nCaused by: x\n\t... 2 more\n", "\xff\x00binary\n", "three\n"}
-	create(t, dir, "app.log").print(strings.Join(records, ""))
-	s := start(t, dir, &output{}, tail.Options{}, "app.log")
-	s.waitFor("three\n")
-	s.stop()
-	if d := cmp.Diff(records, s.stdout.all()); d != "" {
-		t.Errorf("writes (-want +got):\n%s", d)
+func TestWritesTakeWholeRecords(t *testing.T) {
+	for _, names := range [][]string{{"app.log"}, {"app.log", "other.log"}} {
+		t.Run(fmt.Sprint(len(names)), func(t *testing.T) {
+			dir := t.TempDir()
+			trace := "boom\n" + strings.Repeat("\tat A.b(A.java:1)\n", 1000) + "Caused by: x\n\t... 2 more\n"
+			records := []string{"one\n", trace, "\xff\x00binary\n", "three\n", "\x00" + strings.Repeat("long ", 20_000) + "\n"}
+			records = append(slices.Repeat(records, 10), "end\n")
+			create(t, dir, "app.log").print(strings.Join(records, ""))
+			s := start(t, dir, &output{}, tail.Options{}, names...)
+			s.waitFor("end")
+			s.stop()
+			writes := s.stdout.all()
+			for i, w := range writes {
+				n := 1
+				if len(names) > 1 {
+					n = strings.Count(w, "\n")
+					w = logsOf(t, w)["/var/log/app/app.log"]
+				}
+				size := 0
+				for ; len(records) > 0 && w != ""; size++ {
+					r := strings.ToValidUTF8(records[0], "\ufffd")
+					if len(names) == 1 {
+						r = records[0]
+					}
+					rest, ok := strings.CutPrefix(w, r)
+					if !ok {
+						t.Fatalf("write %d: %.100q is not the record %.100q", i, w, r)
+					}
+					w, records = rest, records[1:]
+				}
+				if len(writes[i]) > 64<<10 && size > 1 || len(names) > 1 && n != size {
+					t.Errorf("write %d: %d bytes, %d records, %d lines", i, len(writes[i]), size, n)
+				}
+			}
+			if len(records) > 0 || len(writes) > 25 {
+				t.Errorf("%d writes; %d records are missing", len(writes), len(records))
+			}
+		})
 	}
 }
 
@@ -265,8 +299,8 @@ func TestGlobAndEnvelope(t *testing.T) {
 	if d := cmp.Diff(want, logsOf(t, s.stdout.String())); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if first := `{"file":"/var/log/app/a.log","container":"app","log":"a \"quoted\"\n\tat b"}` + "\n"; !slices.Contains(s.stdout.all(), first) {
-		t.Errorf("no write is %s", first)
+	if first := `{"file":"/var/log/app/a.log","container":"app","log":"a \"quoted\"\n\tat b"}` + "\n"; !strings.Contains(s.stdout.String(), first) {
+		t.Errorf("no record is %s", first)
 	}
 }
 
@@ -356,6 +390,22 @@ func TestCopytruncateTakesTheRestFromTheCopy(t *testing.T) {
 	if n := s.stats.Truncations.Load(); n != 2 {
 		t.Errorf("%d truncations", n)
 	}
+}
+
+func TestCopyMadeWhileTheFirstLinesAreWritten(t *testing.T) {
+	dir := t.TempDir()
+	out := &output{gate: make(chan struct{})}
+	f := create(t, dir, "app.log")
+	f.print("one\ntwo\n")
+	s := start(t, dir, out, tail.Options{}, "app.log")
+	eventually(t, "the first line is on its way", func() bool { return s.stats.Lines.Load() > 0 })
+	copyTruncate(t, f)
+	eventually(t, "the copy is open", func() bool { return s.stats.Open.Load() == 2 })
+	f.print("three\n")
+	close(out.gate)
+	s.waitFor("three\n")
+	s.stop()
+	expect(t, out.String(), "one\ntwo\nthree\n")
 }
 
 func copyTruncate(t *testing.T, f logFile) {
@@ -477,4 +527,36 @@ func TestDrainedRotatedFilesAreDeletedWhereAskedFor(t *testing.T) {
 		t.Error(d)
 	}
 	expect(t, s.stdout.String(), "0\n1\n")
+}
+
+func TestOnlyRenamedFilesAreDeleted(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	f := create(t, dir, "app.log")
+	f.print("0\n")
+	create(t, dir, "other.log").print("0\n")
+	plan := planOf(dir, "app.log", "other.log")
+	plan.Files[0].MaxDisk = 1
+	s := startPlan(t, dir, &output{}, tail.Options{StateDir: state, Quiet: 20 * time.Millisecond}, plan)
+	eventually(t, "all lines", func() bool { return s.stats.Lines.Load() == 2 })
+	copyTruncate(t, f)
+	f.print("1\n")
+	eventually(t, "all lines", func() bool { return s.stats.Lines.Load() == 3 })
+	for _, name := range []string{"app.log", "other.log"} {
+		must(t, os.Rename(filepath.Join(dir, name), filepath.Join(dir, name+"-20261125")))
+		create(t, dir, name).print("2\n")
+	}
+	eventually(t, "the renamed file is deleted", func() bool { return s.stats.Deleted.Load() == 1 })
+	s.stop()
+	s = startPlan(t, dir, &output{}, tail.Options{StateDir: state, Quiet: 20 * time.Millisecond}, plan)
+	rotate := rename(t, dir, 9) // the copy, app.log.1, becomes app.log.2
+	f = create(t, dir, "app.log")
+	eventually(t, "the file is open", func() bool { return s.stats.Open.Load() > 0 })
+	rotate(&f)
+	eventually(t, "the renamed file is deleted", func() bool { return s.stats.Deleted.Load() == 1 })
+	s.stop()
+	left, err := filepath.Glob(dir + "/*")
+	must(t, err)
+	if d := cmp.Diff([]string{dir + "/app.log", dir + "/app.log.2", dir + "/other.log", dir + "/other.log-20261125"}, left); d != "" {
+		t.Error(d)
+	}
 }

@@ -13,6 +13,7 @@ const turnReads = 4
 // turn reads and writes what is new in a file and reports whether there may be more. Its error is errTruncated, or stdout's.
 func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 	where := path.Join(s.dir, f.name)
+	defer func() { f.flying = mark{} }()
 	for range turnReads {
 		data, eof, err := f.read(t.buf)
 		if errors.Is(err, errTruncated) {
@@ -34,6 +35,9 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 			how = t.ending(f, f.offset+int64(len(data)), end)
 		}
 		full := len(data) == len(t.buf)-f.mark.Len
+		if f.offset == 0 {
+			f.flying = markOf(data[:min(len(data), markSize)])
+		}
 		n, err := t.emit(f, data, how, full)
 		if err != nil {
 			return false, err
@@ -55,22 +59,36 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 	return true, nil
 }
 
-// emit writes the records at the beginning of data and returns how long they are.
+// emit writes the records at the beginning of data, several in one write, and returns how long they are.
 func (t *tailer) emit(f *file, data []byte, how ending, full bool) (n int, err error) {
+	for {
+		l := t.stdout.packMany(data[n:])
+		if l == 0 {
+			l = t.pack(f, data[n:], how, full && n == 0)
+		}
+		if l == 0 {
+			return n, nil
+		}
+		if err := t.stdout.flush(f, data[n:n+l]); err != nil {
+			return n, err
+		}
+		n += l
+	}
+}
+
+// pack packs the records at the beginning of data, as many as one write takes, and returns how long they are.
+func (t *tailer) pack(f *file, data []byte, how ending, full bool) (n int) {
 	for n < len(data) {
 		l := recordLen(data[n:], how)
 		if l == 0 && n == 0 && full {
 			l = recordLen(data, settled) // many continuation lines: what is there of them
 		}
-		if l == 0 {
+		if l == 0 || !t.stdout.pack(f, data[n:n+l]) {
 			break
-		}
-		if err := t.stdout.record(f, data[n:n+l]); err != nil {
-			return n, err
 		}
 		n += l
 	}
-	return n, nil
+	return n
 }
 
 // ending returns what a file's present end means: a record there may still grow until a while has passed without change,
@@ -122,17 +140,25 @@ func (t *tailer) longLine(f *file, where string, end ending) (more bool, err err
 // truncated begins a file anew, after what its copy has in addition if there is one.
 func (t *tailer) truncated(s *stream, f *file) {
 	t.stats.Truncations.Add(1)
+	s.stats.Truncations.Add(1)
 	t.log.Info("log file was truncated", "path", path.Join(s.dir, f.name), "offset", f.offset)
-	t.scan(s) // the copy may be newer than the last look
+	for range 100 { // the copy may be newer than the last look, and is being renamed again where files are short
+		if !t.scan(s) {
+			break
+		}
+	}
 	s.release(f)
 	s.restart(f)
 	t.progressed()
 }
 
+// maxRepeat bounds what comes twice after a kill, in bytes and about.
+const maxRepeat = 8 << 20
+
 // progressed writes a checkpoint now and then. What is on stdout but not in the checkpoint is repeated after a restart.
 func (t *tailer) progressed() {
 	t.dirty = true
-	if time.Since(t.saved) >= t.opts.Poll {
+	if time.Since(t.saved) >= t.opts.Poll || t.stats.Bytes.Load()-t.savedBytes >= maxRepeat {
 		t.save()
 	}
 }

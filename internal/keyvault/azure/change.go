@@ -28,7 +28,7 @@ func (c *Client) NewestChange(ctx context.Context, o keyvault.Object) (time.Time
 			return time.Time{}, f
 		}
 		return newest.created, nil
-	})
+	}, nil)
 	if failure != nil {
 		return time.Time{}, failure
 	}

@@ -97,14 +97,14 @@ func (c *fetching) fetchOne(ctx context.Context, s keyvault.Reference) (*keyvaul
 // try makes one attempt.
 func (c *fetching) try(ctx context.Context, s keyvault.Reference) (*keyvault.Content, *Failure) {
 	o := s.Object()
-	content, f := once(ctx, c.Client, o, func(ctx context.Context, v *vault) (*keyvault.Content, error) {
+	return once(ctx, c.Client, o, func(ctx context.Context, v *vault) (*keyvault.Content, error) {
 		if f, ok := c.refused.Load(o.Vault); ok {
 			return nil, f.(*Failure)
 		}
 		return c.get(ctx, v, o)
+	}, func(f *Failure) {
+		if f.Subject == c.Identity.String() && !f.temporary {
+			c.refused.Store(o.Vault, f)
+		}
 	})
-	if f != nil && f.Subject == c.Identity.String() && !f.temporary {
-		c.refused.Store(o.Vault, f)
-	}
-	return content, f
 }

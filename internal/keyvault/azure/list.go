@@ -97,7 +97,7 @@ func list[Page any](ctx context.Context, l listing, begin func(*vault) *runtime.
 				return nil, l.refusal(err)
 			}
 			return read(page), nil
-		})
+		}, nil)
 		if all = append(all, found...); failure == nil && len(all) > l.most {
 			failure = &Failure{Kind: Configuration, Problem: fmt.Sprintf("it holds more than %d objects", l.most), Fix: "spread them over several vaults"}
 		}

@@ -35,7 +35,7 @@ func (c *Client) Newest(ctx context.Context, o keyvault.Object) (version string,
 		}
 		v.unlistable.Store(o.Type, nil)
 		return content.Version, nil
-	})
+	}, nil)
 	if failure != nil {
 		return "", failure
 	}

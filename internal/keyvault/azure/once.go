@@ -12,8 +12,9 @@ import (
 	"twelvefold.dev/internal/keyvault"
 )
 
-// once makes one attempt at what send does with the object's vault, within the time of one attempt.
-func once[T any](ctx context.Context, c *Client, o keyvault.Object, send func(context.Context, *vault) (T, error)) (out T, failure *Failure) {
+// once makes one attempt at what send does with the object's vault, within the time of one attempt. Who waits for the turn to send comes
+// after failed, which hears of a failure; it may be nil.
+func once[T any](ctx context.Context, c *Client, o keyvault.Object, send func(context.Context, *vault) (T, error), failed func(*Failure)) (out T, failure *Failure) {
 	defer func() {
 		if p := recover(); p != nil { // a panic's message might quote a response; the stack holds addresses only
 			c.Log.Error("internal error", "vault", o.Vault, "object", o.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
@@ -30,6 +31,11 @@ func once[T any](ctx context.Context, c *Client, o keyvault.Object, send func(co
 		return out, c.explain(o, err, attempt)
 	}
 	defer leave()
+	defer func() {
+		if failure != nil && failed != nil {
+			failed(failure)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, c.Retry.Timeout)
 	defer cancel()
 	before := v.authorized.Load()

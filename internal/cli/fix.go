@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"twelvefold.dev/internal/fix"
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/review"
+	"twelvefold.dev/internal/terminal"
+)
+
+func fixCommand() *cobra.Command {
+	var in input
+	var write, diff bool
+	c := &cobra.Command{
+		Use:   "fix -f FILE|DIR|- … [--write]",
+		Short: "Repair manifests where they stand",
+		Long: "Makes the repairs that are safe: the name of the app as a label, from the label app; PYTHONUNBUFFERED; log files and\n" +
+			"redirections that become stdout where that is certain to work. Only the lines that a repair touches change: comments and\n" +
+			"layout stay. What the policy does not look at, or exempts, stays too. Repairs are listed on standard error.\n\n" +
+			"Exit status: 0 nothing is denied in what was repaired, 1 something still is, 2 bad usage or input that can't be read.",
+		Example: "  twelvefold fix -f deploy/ --diff\n" +
+			"  twelvefold fix -f deploy/ --diff | patch -p0\n" +
+			"  twelvefold fix -f deploy/ --write",
+		RunE: func(c *cobra.Command, args []string) error {
+			if write && diff {
+				return errors.New("--write or --diff, not both")
+			}
+			return in.fix(c, args, write)
+		},
+	}
+	in.addFlags(c)
+	c.Flags().BoolVar(&diff, "diff", false, "print what would change as a unified diff (the default)")
+	c.Flags().BoolVar(&write, "write", false, "change the files; of standard input, print the changed text")
+	return c
+}
+
+func (in *input) fix(c *cobra.Command, args []string, write bool) error {
+	sources, err := in.sources(c, args)
+	if err != nil {
+		return err
+	}
+	inputs, err := in.inputs(sources)
+	if err != nil {
+		return err
+	}
+	view := viewOf(inputs)
+	fixed := make([]source, len(sources))
+	var repairs []fix.Repair
+	for i, s := range sources { // all of them before the first is written
+		data, done, err := fix.File(s.name, s.data, view)
+		if err != nil {
+			return err
+		}
+		fixed[i] = source{s.name, data}
+		repairs = append(repairs, done...)
+	}
+	for i, s := range sources {
+		if err := output(c.OutOrStdout(), s, fixed[i], write); err != nil {
+			return err
+		}
+	}
+	printRepairs(c.ErrOrStderr(), repairs, write)
+
+	if inputs, err = in.inputs(fixed); err != nil {
+		return err
+	}
+	report, err := judge(inputs)
+	if err == nil && report.Summary.Deny > 0 {
+		err = errDenied
+	}
+	return err
+}
+
+// viewOf is what the policy and the input say of an object. They say it of its namespace, so that repairs change nothing
+// about it.
+func viewOf(inputs []review.Input) fix.View {
+	facts := map[string]review.Input{}
+	for _, in := range inputs {
+		facts[in.Object.Namespace] = in
+	}
+	return func(o manifest.Object) (*policy.Effective, policy.Facts) {
+		in := facts[o.Namespace]
+		return in.Policy.For(in.Facts.Namespace, in.Facts.NamespaceLabels), in.Facts
+	}
+}
+
+func output(w io.Writer, before, after source, write bool) error {
+	switch {
+	case write && before.name == stdin:
+		_, err := w.Write(after.data)
+		return err
+	case string(before.data) == string(after.data):
+		return nil
+	case write:
+		return os.WriteFile(before.name, after.data, 0o666) //nolint:gosec // the file is there and keeps its mode
+	}
+	_, err := io.WriteString(w, terminal.For(w).Diff(string(diff.Diff(before.name, before.data, before.name, after.data))))
+	return err
+}
+
+func printRepairs(w io.Writer, repairs []fix.Repair, write bool) {
+	made := 0
+	for _, r := range repairs {
+		done := r.What
+		if r.Failed {
+			done = "not repaired: the way it is written can't be changed in place; by hand: twelvefold explain " + r.Rule
+		} else {
+			made++
+		}
+		fmt.Fprintf(w, "%s:%d: %s/%s: %s/%s %s: %s\n", r.Object.File, r.Line, r.Object.Kind, r.Object.Name, r.Factor, r.Rule, r.Path, done)
+	}
+	would := "can be made: add --write"
+	if write {
+		would = "made"
+	}
+	if made == 0 {
+		would = "made: nothing can be repaired safely"
+	}
+	fmt.Fprintf(w, "%d repairs %s\n", made, would)
+}

@@ -1,0 +1,312 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/review"
+	"twelvefold.dev/internal/terminal"
+)
+
+func replayCommand() *cobra.Command {
+	var in input
+	var against, output string
+	c := &cobra.Command{
+		Use:   "replay --policy FILE -f DUMP|-",
+		Short: "Say what a policy would deny of what runs today",
+		Long: "Judges what a cluster holds, as kubectl get -o yaml or -o json writes it, and counts workloads: pods and ReplicaSets\n" +
+			"count as the workload that made them. With --against, it says what the policy would change.\n\n" +
+			"Exit status: 0 whatever is denied, 2 bad usage or input that can't be read.",
+		Example: "  kubectl get deployments,statefulsets,daemonsets,cronjobs,jobs,pods,namespaces -A -o yaml > dump.yaml\n" +
+			"  twelvefold replay --policy new.yaml --against current.yaml -f dump.yaml",
+		RunE: func(c *cobra.Command, args []string) error {
+			if output != "text" && output != "json" {
+				return fmt.Errorf("-o %q: want text or json", output)
+			}
+			if in.policyFile == "" {
+				return errors.New("nothing to replay: name the policy with --policy")
+			}
+			report, err := in.replay(c, args, against)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return writeIndented(c.OutOrStdout(), report)
+			}
+			return report.text(c.OutOrStdout(), in.policyFile, against)
+		},
+	}
+	in.addFlags(c)
+	c.Flags().StringVar(&against, "against", "", "the policy of today, to compare with")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+// replayed is what a policy would do. Its JSON is stable.
+type replayed struct {
+	Workloads int            `json:"workloads"`
+	Denied    int            `json:"denied"`
+	Warned    int            `json:"warned"` // and not denied
+	Rules     []replayedRule `json:"rules"`  // that deny
+	Against   *compared      `json:"against,omitempty"`
+}
+
+type replayedRule struct {
+	Rule   string        `json:"rule"`
+	Factor policy.Factor `json:"factor"`
+	Denies []workload    `json:"denies"`
+}
+
+// compared counts workloads: those that only one of two policies denies.
+type compared struct {
+	NewlyDenied    []workload `json:"newlyDenied"`
+	NoLongerDenied []workload `json:"noLongerDenied"`
+}
+
+type workload struct {
+	Namespace string `json:"namespace"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	New       bool   `json:"new,omitempty"` // the rule of the other policy does not deny it
+}
+
+func (w workload) String() string { return w.Namespace + "/" + w.Kind + "/" + w.Name }
+
+func (in *input) replay(c *cobra.Command, args []string, against string) (replayed, error) {
+	sources, err := in.sources(c, args)
+	if err != nil {
+		return replayed{}, err
+	}
+	inputs, err := in.inputs(sources)
+	if err != nil {
+		return replayed{}, err
+	}
+	inputs, owners, err := workloadsOf(inputs)
+	if err != nil {
+		return replayed{}, err
+	}
+	now, err := replay(inputs, owners)
+	if err != nil || against == "" {
+		return now.report(nil), err
+	}
+	old, err := readPolicy(against)
+	if err != nil {
+		return replayed{}, err
+	}
+	for i := range inputs {
+		inputs[i].Policy = old
+	}
+	before, err := replay(inputs, owners)
+	return now.report(before), err
+}
+
+// workloadsOf are the objects that make pods, without those whose workload is there itself, and the workload of each.
+func workloadsOf(inputs []review.Input) (kept []review.Input, owners []workload, err error) {
+	f := newFolder(inputs)
+	for _, in := range inputs {
+		_, ok, err := in.Object.Template()
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+		}
+		self := identityOf(in)
+		owner := f.owner(self)
+		switch {
+		case !ok,
+			owner.Kind == "Node",                     // a mirror of what the kubelet runs by itself
+			owner != self && f.makesPods[owner],      // the workload's own template says it
+			owner != self && scaledToZero(in.Object): // a Deployment's history
+			continue
+		}
+		kept, owners = append(kept, in), append(owners, owner)
+	}
+	return kept, owners, nil
+}
+
+// verdicts are, for each workload, the levels of the rules that found something.
+type verdicts map[workload]map[ruleKey]policy.Level
+
+type ruleKey struct {
+	factor policy.Factor
+	rule   string
+}
+
+func replay(inputs []review.Input, owners []workload) (verdicts, error) {
+	v := verdicts{}
+	for i, in := range inputs {
+		verdict, err := review.Full(in)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+		}
+		if v[owners[i]] == nil {
+			v[owners[i]] = map[ruleKey]policy.Level{}
+		}
+		for _, f := range verdict.Findings {
+			key := ruleKey{f.Factor, f.Rule}
+			v[owners[i]][key] = max(v[owners[i]][key], f.Level)
+		}
+	}
+	return v, nil
+}
+
+func (v verdicts) level(w workload) (highest policy.Level) {
+	for _, level := range v[w] {
+		highest = max(highest, level)
+	}
+	return highest
+}
+
+// report counts; before may be nil.
+func (v verdicts) report(before verdicts) replayed {
+	r := replayed{Workloads: len(v), Rules: []replayedRule{}}
+	if before != nil {
+		r.Against = &compared{NewlyDenied: []workload{}, NoLongerDenied: []workload{}}
+	}
+	rules := map[ruleKey][]workload{}
+	for _, w := range slices.SortedFunc(maps.Keys(v), func(a, b workload) int { return strings.Compare(a.String(), b.String()) }) {
+		denied := v.level(w) == policy.Deny
+		switch {
+		case denied:
+			r.Denied++
+		case v.level(w) == policy.Warn:
+			r.Warned++
+		}
+		for key, level := range v[w] {
+			if level == policy.Deny {
+				named := w
+				named.New = before != nil && before[w][key] < policy.Deny
+				rules[key] = append(rules[key], named)
+			}
+		}
+		if before == nil {
+			continue
+		}
+		switch was := before.level(w) == policy.Deny; {
+		case denied && !was:
+			r.Against.NewlyDenied = append(r.Against.NewlyDenied, w)
+		case was && !denied:
+			r.Against.NoLongerDenied = append(r.Against.NoLongerDenied, w)
+		}
+	}
+	for _, factor := range policy.Factors {
+		for _, key := range slices.SortedFunc(maps.Keys(rules), func(a, b ruleKey) int { return strings.Compare(a.rule, b.rule) }) {
+			if key.factor == factor {
+				r.Rules = append(r.Rules, replayedRule{key.rule, key.factor, rules[key]})
+			}
+		}
+	}
+	return r
+}
+
+func (r replayed) text(w io.Writer, name, against string) error {
+	paint := terminal.For(w)
+	fmt.Fprintf(w, "%s\n", paint.Bold(fmt.Sprintf("%s would deny %d of %d workloads, and warn of %d", name, r.Denied, r.Workloads, r.Warned)))
+	for _, rule := range r.Rules {
+		fmt.Fprintf(w, "\n%s/%s denies %d:\n", rule.Factor, rule.Rule, len(rule.Denies))
+		for _, denied := range rule.Denies {
+			mark := ""
+			if denied.New {
+				mark = paint.Red(" (new)")
+			}
+			fmt.Fprintf(w, "  %s%s\n", denied, mark)
+		}
+	}
+	if r.Against == nil {
+		return nil
+	}
+	fmt.Fprintf(w, "\nAgainst %s: %d workloads newly denied, %d no longer\n", against, len(r.Against.NewlyDenied), len(r.Against.NoLongerDenied))
+	for _, denied := range r.Against.NewlyDenied {
+		fmt.Fprintf(w, "  %s %s\n", paint.Red("+"), denied)
+	}
+	for _, passes := range r.Against.NoLongerDenied {
+		fmt.Fprintf(w, "  %s %s\n", paint.Green("-"), passes)
+	}
+	return nil
+}
+
+func writeIndented(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+func identityOf(in review.Input) workload {
+	return workload{Namespace: in.Facts.Namespace, Kind: in.Object.Kind, Name: in.Object.Name}
+}
+
+// folder finds the workload behind the objects that controllers made for it.
+type folder struct {
+	controllers map[workload]workload
+	makesPods   map[workload]bool
+}
+
+func newFolder(inputs []review.Input) folder {
+	f := folder{map[workload]workload{}, map[workload]bool{}}
+	for _, in := range inputs {
+		self := identityOf(in)
+		if _, ok, err := in.Object.Template(); ok && err == nil {
+			f.makesPods[self] = true
+		}
+		if controller, ok := controllerOf(in.Object); ok {
+			controller.Namespace = self.Namespace
+			f.controllers[self] = controller
+		}
+	}
+	return f
+}
+
+// owner climbs from pods, ReplicaSets and Jobs to what made them. What an operator makes of its own kinds stays as it is.
+func (f folder) owner(w workload) workload {
+	for range 3 { // Pod, Job, CronJob
+		above, ok := f.controllers[w]
+		if !ok || w.Kind != "Pod" && w.Kind != "ReplicaSet" && w.Kind != "Job" {
+			break
+		}
+		w = above
+	}
+	return w
+}
+
+// controllerOf is the controller that an object names. A pod that says so belongs to the Deployment rather than to the
+// ReplicaSet in between, which the input need not hold.
+func controllerOf(o manifest.Object) (workload, bool) {
+	var meta struct {
+		Metadata struct {
+			Labels          map[string]string
+			OwnerReferences []struct {
+				Kind, Name string
+				Controller bool
+			}
+		}
+	}
+	if json.Unmarshal(o.JSON, &meta) != nil {
+		return workload{}, false
+	}
+	for _, owner := range meta.Metadata.OwnerReferences {
+		if !owner.Controller {
+			continue
+		}
+		hash := meta.Metadata.Labels["pod-template-hash"]
+		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && owner.Kind == "ReplicaSet" {
+			return workload{Kind: "Deployment", Name: name}, true
+		}
+		return workload{Kind: owner.Kind, Name: owner.Name}, true
+	}
+	return workload{}, false
+}
+
+func scaledToZero(o manifest.Object) bool {
+	var scaled struct {
+		Spec struct{ Replicas *int }
+	}
+	return json.Unmarshal(o.JSON, &scaled) == nil && scaled.Spec.Replicas != nil && *scaled.Spec.Replicas == 0
+}
