@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -19,7 +20,7 @@ func init() {
 			Title:   "A scratch directory may fill its node",
 			Why:     "An emptyDir without sizeLimit grows until the node's disk is full. Then the kubelet evicts pods, others' among them. One with medium: Memory counts as the memory of whoever writes to it, and ends in an OOM kill.",
 			Fix:     "Say how large it may become, with a reserve: only a pod that goes beyond is evicted, and its replacement starts empty.",
-			Allowed: "A limit for ephemeral-storage on every container bounds them all, but for medium: Memory. Volumes that only injected sidecars mount are theirs.",
+			Allowed: "A limit for ephemeral-storage on every container bounds them all, but for medium: Memory. Volumes that only injected sidecars mount are theirs, and those that Twelvefold adds are bounded by what reads them.",
 			Example: "volumes:\n- name: tmp\n  emptyDir: {sizeLimit: 256Mi}\n",
 		},
 		Check: checkUnboundedEmptyDir,
@@ -30,6 +31,9 @@ func checkUnboundedEmptyDir(s *Subject, report func(Violation)) {
 	bounded := boundsDisk(s.Pod)
 	for i := range s.Pod.Spec.Volumes {
 		v := &s.Pod.Spec.Volumes[i]
+		if strings.HasPrefix(v.Name, "twelvefold-") { // that of logs is bounded by what drains it: a limit would evict the pod
+			continue
+		}
 		if v.EmptyDir == nil || v.EmptyDir.SizeLimit != nil && !v.EmptyDir.SizeLimit.IsZero() || !s.mounts(v.Name) {
 			continue
 		}
