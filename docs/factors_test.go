@@ -14,7 +14,7 @@ func TestFactorsAreGenerated(t *testing.T) {
 		t.Fatalf("%d pages", len(pages))
 	}
 	for i, page := range pages {
-		if page.Factor != policy.Factors[i] || page.Asks == "" || page.Sees == "" || len(page.NotAssessable) == 0 {
+		if page.Factor != policy.Factors[i] || page.Asks == "" || page.Sees == "" || len(page.Factor.NotAssessable()) == 0 {
 			t.Errorf("the page of factor %s is incomplete or out of order", policy.Factors[i])
 		}
 	}
