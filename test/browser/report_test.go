@@ -157,7 +157,7 @@ func TestDrillDown(t *testing.T) {
 			document.querySelector(".grid td.deny a").click()
 			await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
 			const target = document.getElementById(location.hash.slice(1)), {top, bottom} = target.getBoundingClientRect()
-			return {Finding: target.nextElementSibling.textContent, Visible: target.checkVisibility() && top >= 0 && bottom <= innerHeight}
+			return {Finding: target.nextElementSibling.textContent, Visible: target.checkVisibility() && top > -1 && bottom < innerHeight + 1} // browsers scroll to parts of a pixel
 		})()`, &seen)
 		if !seen.Visible || !bytes.Contains([]byte(seen.Finding), []byte("Fix:")) {
 			t.Errorf("the click shows %+v", seen)
