@@ -114,6 +114,9 @@ func (e *Entrypoints) known(reference name.Reference) (start, bool) {
 func (e *Entrypoints) ask(ctx context.Context, reference name.Reference) (start, error) {
 	registry := reference.Context().RegistryStr()
 	answer := e.flights.DoChan(reference.Name(), func() (any, error) {
+		if s, ok := e.known(reference); ok { // by a flight that ended between our look into the cache and now
+			return s, nil
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), flightTime)
 		defer cancel()
 		select {
