@@ -151,7 +151,9 @@ func (k *keyVault) readTargets() {
 	}
 	var wanted []string
 	for name := range strings.SplitSeq(list, ",") {
-		name = strings.TrimSpace(name)
+		if name = strings.TrimSpace(name); slices.Contains(wanted, name) {
+			continue
+		}
 		wanted = append(wanted, name)
 		if !slices.Contains(names, name) {
 			k.refuse(annotationPath(containersAnnotation), "", fmt.Sprintf("the pod has no container %q to inject into", name),
@@ -276,12 +278,12 @@ func (k *keyVault) readBindings() {
 
 // inject notes a variable or file that all targets get.
 func (k *keyVault) inject(isEnv bool, name string, secret keyvault.Reference, err error, from, fix string) {
-	list, valid, what := &k.files, keyvault.ValidPath(name), "path of a file"
+	list, valid, what, nameFix := &k.files, keyvault.ValidPath(name), "path of a file", "use letters, digits, hyphens, underscores and dots, but no two dots at the beginning"
 	if isEnv {
-		list, valid, what = &k.env, envName.MatchString(name), "name of an environment variable"
+		list, valid, what, nameFix = &k.env, envName.MatchString(name), "name of an environment variable", "use letters, digits, hyphens, underscores and dots, but no digit at the beginning"
 	}
 	if !valid {
-		k.refuseInjection(from, "it holds no "+what, "use letters, digits, hyphens, dots and underscores")
+		k.refuseInjection(from, "it holds no "+what, nameFix)
 	}
 	if err != nil {
 		k.refuseInjection(from, "the reference can't be read: "+err.Error(), fix)
