@@ -68,9 +68,14 @@ type twinContainer struct {
 	EnvFrom []struct{} `json:"envFrom,omitempty"` // that there are some, but not which
 }
 
-// twinOf is nil for what has no name of its own to find it by in another namespace: pods, Jobs, objects without a template.
+// HasTwins says whether workloads of a kind have names by which to find them in other namespaces: not pods and Jobs.
+func HasTwins(kind string) bool {
+	return slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "CronJob"}, kind)
+}
+
+// twinOf is what is kept of a workload; nil if it has no twins.
 func twinOf(o manifest.Object) []byte {
-	if !slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "CronJob"}, o.Kind) {
+	if !HasTwins(o.Kind) {
 		return nil
 	}
 	template, ok, err := o.Template()
