@@ -33,6 +33,7 @@ type input struct {
 	labels     map[string]string
 	kubernetes string
 	agentImage string
+	registry   bool
 }
 
 func (in *input) addFlags(c *cobra.Command) {
@@ -42,6 +43,7 @@ func (in *input) addFlags(c *cobra.Command) {
 	f.StringVar(&in.namespace, "namespace", "default", "namespace of objects that name none")
 	f.StringToStringVar(&in.labels, "namespace-labels", nil, "labels of the namespace, where the input holds no Namespace: k=v,…")
 	f.StringVar(&in.kubernetes, "kubernetes", "1.37", "version of the cluster")
+	f.BoolVar(&in.registry, "registry", false, "ask the registries of images for labels that tell their source; signs in as docker does")
 	f.StringVar(&in.agentImage, "agent-image", "twelvefold-agent", "image of injected containers")
 }
 
@@ -123,6 +125,7 @@ func (in *input) facts() (policy.Facts, error) {
 		NamespaceLabels: in.labels,
 		Kubernetes:      policy.Kubernetes{APIServer: minor, OldestKubelet: minor},
 		AgentImage:      in.agentImage,
+		Lookup:          policy.Lookup{Labels: in.imageLabels()},
 	}, err
 }
 
