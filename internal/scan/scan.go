@@ -35,8 +35,9 @@ type Recorder interface {
 // Scanner scans. It is for one replica at a time.
 //
 // A pass asks the API server once for each kind and opted-in namespace, and once more for each further 200 objects; the
-// client bounds how fast. The first pass lists the workloads of all namespaces before. It holds one namespace at a time, and of all others what [review.Twins] keep. Reports cost one
-// request for each 200 of them, and one for each workload whose findings have changed.
+// client bounds how fast. It holds one namespace at a time, and of all others what [review.Twins] keep; the first pass lists
+// their workloads before. Reports cost one request for each 200 of them, and one for each workload whose findings have
+// changed.
 type Scanner struct {
 	Interval   time.Duration                           // between two passes
 	Client     client.Client                           // reads past any cache
