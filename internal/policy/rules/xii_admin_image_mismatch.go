@@ -29,7 +29,7 @@ func init() {
 				"and a CronJob that the pipeline forgot does for months what nobody remembers.",
 			Fix: "Give the Job the image of the app, with another command, and let the pipeline set both by one value.",
 			Allowed: "Images of kubectl, shells, databases and their clients, backups and other tools. Another image than the app's is reported only where the Job says that it is the app, by app.kubernetes.io/name and no component of its own, and the image comes from where the app's does. " +
-				"An app is known by app.kubernetes.io/name, instance or part-of; for a Job without these, by its repository. Two instances are two apps. 1.4.2-migrate counts as 1.4.2, 1.4 as any 1.4.x, and a digest as any tag. A Job that has begun keeps the release of its day. " + besides,
+				"An app is known by app.kubernetes.io/name, instance or part-of; for a Job without these, by its repository. Two instances are two apps. 1.4.2-migrate counts as 1.4.2, 1.4.2-cli as 1.4.2-fpm, 1.4 as any 1.4.x, and a digest as any tag. A Job that has begun keeps the release of its day. " + besides,
 			Example: "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: reindex}\nspec:\n  schedule: \"@daily\"\n  jobTemplate:\n    spec:\n      activeDeadlineSeconds: 3600\n      template:\n        metadata: {labels: {app.kubernetes.io/name: shop}}\n" +
 				"        spec:\n          restartPolicy: Never\n          containers:\n          - {name: reindex, image: \"contoso.azurecr.io/shop:1.4.2\", command: [\"/app/reindex\"]}\n",
 		},
