@@ -6,9 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -62,7 +60,7 @@ func checkAdminImage(s *Subject, report func(Violation)) {
 		switch {
 		case err != nil, tools.MatchString(own.Base()), isDatabase(c):
 			continue
-		case unlabelled && own.Registry == name.DefaultRegistry && strings.HasPrefix(own.Repository, "library/"):
+		case unlabelled && own.Official():
 			continue // a base image says nothing about whose code it runs
 		}
 		if other, differs := s.otherRelease(own, app); differs {
@@ -125,8 +123,7 @@ func (s *Subject) otherCode(own image.Reference, labels map[string]string, app [
 
 // sameOwner says whether two images come from one folder of a registry. What Docker keeps there belongs to many.
 func sameOwner(a, b image.Reference) bool {
-	first, second := path.Dir(a.Repository), path.Dir(b.Repository)
-	return a.Registry == b.Registry && first == second && !(a.Registry == name.DefaultRegistry && first == "library")
+	return a.Registry == b.Registry && path.Dir(a.Repository) == path.Dir(b.Repository) && !a.Official()
 }
 
 // job are the labels of the Job or CronJob, which may stand on it alone, and whether the Job has begun.
