@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +52,8 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 	if scalarAt(root, "kind") == "ConfigMap" {
 		var keysOnce map[string]any
 		if err := root.Decode(&keysOnce); err != nil {
-			return nil, readable(err)
+			mistakes, err := readable(err)
+			return nil, cmp.Or(err, errors.Join(mistakes...))
 		}
 		text, found := lookup(root, "data", Key)
 		if !found {
@@ -64,18 +67,77 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 			return nil, err
 		}
 	}
-	var doc Document
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&doc); err != nil {
-		return nil, readable(err)
-	}
-	sum := sha256.Sum256(data)
-	p = &Policy{doc: doc, root: root, rules: rules, hash: hex.EncodeToString(sum[:6]), cap: Deny}
-	if err := p.compile(); err != nil {
+	doc, mistakes, err := decode(data, root)
+	if err != nil {
 		return nil, err
 	}
+	sum := sha256.Sum256(data)
+	p = &Policy{doc: doc, root: root, rules: rules, hash: hex.EncodeToString(sum[:6]), cap: Deny, partial: len(mistakes) > 0}
+	if mistakes = append(mistakes, p.compile()...); len(mistakes) > 0 {
+		return nil, inOrder(mistakes)
+	}
 	return p, nil
+}
+
+// decode reads a document strictly. With mistakes, it is what else could be read, so that they hide no others. An error
+// says that nothing could.
+func decode(data []byte, root *yaml.Node) (doc Document, mistakes []error, err error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	strict := decoder.Decode(&doc)
+	if strict == nil {
+		return doc, nil, nil
+	}
+	if mistakes, err = readable(strict); err != nil {
+		return doc, nil, err
+	}
+	uniqueKeys(root) // a mapping with a key twice is not decoded at all
+	doc = Document{}
+	if rest := root.Decode(&doc); rest != nil {
+		more, err := readable(rest)
+		if err != nil {
+			return doc, nil, err
+		}
+		mistakes = append(mistakes, more...)
+	}
+	return doc, mistakes, nil
+}
+
+// uniqueKeys leaves of each key its first value.
+func uniqueKeys(n *yaml.Node) {
+	for i := 0; i < len(n.Content); i++ {
+		uniqueKeys(n.Content[i])
+	}
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	kept := n.Content[:0]
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		twice := false
+		for j := 0; j < len(kept); j += 2 {
+			twice = twice || kept[j].Kind == key.Kind && kept[j].Value == key.Value
+		}
+		if !twice {
+			kept = append(kept, key, n.Content[i+1])
+		}
+	}
+	n.Content = kept
+}
+
+// inOrder are mistakes by their lines, each told once.
+func inOrder(mistakes []error) error {
+	line := func(err error) int {
+		n, _ := cutLine(strings.TrimPrefix(err.Error(), "policy: "))
+		return n
+	}
+	slices.SortStableFunc(mistakes, func(a, b error) int { return cmp.Compare(line(a), line(b)) })
+	told := map[string]bool{}
+	return errors.Join(slices.DeleteFunc(mistakes, func(err error) bool {
+		again := told[err.Error()]
+		told[err.Error()] = true
+		return again
+	})...)
 }
 
 // keysOf tells which keys there are instead.
@@ -110,7 +172,8 @@ func onlyDocument(data []byte) (*yaml.Node, error) {
 	if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
 		return nil, errors.New("policy: the document is empty")
 	} else if err != nil {
-		return nil, readable(err)
+		_, err = readable(err)
+		return nil, err
 	}
 	if err := decoder.Decode(&next); !errors.Is(err, io.EOF) {
 		return nil, errors.New("policy: more than one YAML document")
@@ -151,22 +214,42 @@ func inWords(mistake string) string {
 	return strings.Replace(mistake, found[0], "want "+want+", not "+is, 1)
 }
 
-// readable turns yaml.v3's errors into ours: one line each, without Go's type names.
-func readable(err error) error {
-	var mistakes *yaml.TypeError
-	if !errors.As(err, &mistakes) {
-		return fmt.Errorf("policy: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+// readable turns an error of yaml.v3 into ours, one line each, without Go's type names: mistakes in a text that can be read
+// otherwise, or what keeps it from being read.
+func readable(err error) (mistakes []error, fatal error) {
+	var found *yaml.TypeError
+	if !errors.As(err, &found) {
+		return nil, fmt.Errorf("policy: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	joined := make([]error, len(mistakes.Errors))
-	for i, text := range mistakes.Errors {
-		joined[i] = fmt.Errorf("policy: %s", inWords(text))
+	for _, text := range found.Errors {
+		mistakes = append(mistakes, fmt.Errorf("policy: %s", inWords(text)))
 	}
-	return errors.Join(joined...)
+	return mistakes, nil
 }
 
 // lineError is an error of an UnmarshalYAML method, in the form that yaml.v3 collects.
 func lineError(n *yaml.Node, err error) error {
 	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", n.Line, err)}}
+}
+
+// decodeStrictly reads a mapping inside an UnmarshalYAML method, where yaml.v3 is not strict by itself.
+func decodeStrictly(n *yaml.Node, into any, fields ...string) error {
+	var mistakes yaml.TypeError
+	for i := 0; i < len(n.Content); i += 2 {
+		if key := n.Content[i]; !slices.Contains(fields, key.Value) {
+			mistakes.Errors = append(mistakes.Errors, fmt.Sprintf("line %d: unknown field %q; want %s", key.Line, key.Value, strings.Join(fields, ", ")))
+		}
+	}
+	var more *yaml.TypeError
+	if err := n.Decode(into); errors.As(err, &more) {
+		mistakes.Errors = append(mistakes.Errors, more.Errors...)
+	} else if err != nil {
+		return err
+	}
+	if len(mistakes.Errors) > 0 {
+		return &mistakes
+	}
+	return nil
 }
 
 // lookup finds the value under a path of mapping keys.
@@ -223,25 +306,8 @@ func (s *BindingSecret) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		return lineError(n, errors.New("want a reference, or {secret: …, optional: true}"))
 	}
-	var keysOnce map[string]any
-	if err := n.Decode(&keysOnce); err != nil {
-		return err
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		var err error
-		switch key := n.Content[i]; key.Value {
-		case "secret":
-			err = n.Content[i+1].Decode(&s.Secret)
-		case "optional":
-			err = n.Content[i+1].Decode(&s.Optional)
-		default:
-			err = lineError(key, fmt.Errorf("unknown field %q", key.Value))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	type mapping BindingSecret
+	return decodeStrictly(n, (*mapping)(s), "secret", "optional")
 }
 
 // UnmarshalYAML reads one name or a list.
@@ -258,21 +324,8 @@ func (v *Value) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
 		return n.Decode(&v.From)
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		var err error
-		switch key := n.Content[i]; key.Value {
-		case "from":
-			err = n.Content[i+1].Decode(&v.From)
-		case "default":
-			err = n.Content[i+1].Decode(&v.Default)
-		default:
-			err = lineError(key, fmt.Errorf("unknown field %q", key.Value))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	type mapping Value
+	return decodeStrictly(n, (*mapping)(v), "from", "default")
 }
 
 // UnmarshalYAML keeps any value as JSON.
@@ -298,28 +351,59 @@ func copyParams(from, into any) error {
 	return yaml.Unmarshal(text, into)
 }
 
-// decodeParams reads a rule's parameters over its defaults, strictly.
-func decodeParams(n *yaml.Node, into any) error {
-	var value any // anchors may stand elsewhere in the document
-	if err := n.Decode(&value); err != nil {
-		return err
+// decodeParams reads a rule's parameters over its defaults, strictly. Mistakes are told with their line, 0 if it is unknown.
+func decodeParams(n *yaml.Node, into any, fail func(line int, mistake string)) {
+	tell := func(err error, only *regexp.Regexp, lineOf func(text string, line int) int) {
+		var mistakes *yaml.TypeError
+		switch {
+		case err == nil, errors.Is(err, io.EOF): // params without a value
+		case errors.As(err, &mistakes):
+			for _, text := range mistakes.Errors {
+				if only == nil || only.MatchString(text) {
+					line, rest := cutLine(text)
+					fail(lineOf(text, line), inWords(rest))
+				}
+			}
+		default:
+			fail(0, strings.TrimPrefix(err.Error(), "yaml: "))
+		}
+	}
+	err := n.Decode(into)
+	tell(err, nil, func(_ string, line int) int { return line })
+
+	// A node is not decoded strictly. Anchors may stand elsewhere in the document, so it is the value that is written anew.
+	var value any
+	if n.Decode(&value) != nil {
+		return // told
 	}
 	text, err := yaml.Marshal(value)
-	if err != nil {
-		return err
+	if err == nil {
+		decoder := yaml.NewDecoder(bytes.NewReader(text))
+		decoder.KnownFields(true)
+		err = decoder.Decode(into)
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) { // params without a value
-		var mistakes *yaml.TypeError
-		if errors.As(err, &mistakes) { // their lines count from the parameters
-			texts := make([]string, len(mistakes.Errors))
-			for i, text := range mistakes.Errors {
-				texts[i] = regexp.MustCompile(`^line \d+: `).ReplaceAllString(inWords(text), "")
-			}
-			return errors.New(strings.Join(texts, "; "))
+	tell(err, unknownField, func(text string, _ int) int { return lineOfKey(n, unknownField.FindStringSubmatch(text)[1]) })
+}
+
+// cutLine takes the line from one of yaml.v3's mistakes.
+func cutLine(mistake string) (line int, rest string) {
+	found := lineNumber.FindStringSubmatchIndex(mistake)
+	if found == nil || found[0] > 0 {
+		return 0, mistake
+	}
+	line, _ = strconv.Atoi(mistake[found[2]:found[3]])
+	return line, mistake[found[1]:]
+}
+
+// lineOfKey finds a key at any depth; 0 if there is none.
+func lineOfKey(n *yaml.Node, key string) int {
+	if k, _ := entry(n, key); k != nil {
+		return k.Line
+	}
+	for _, child := range n.Content {
+		if line := lineOfKey(child, key); line > 0 {
+			return line
 		}
-		return err
 	}
-	return nil
+	return 0
 }
