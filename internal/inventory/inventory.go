@@ -1,0 +1,147 @@
+// Package inventory lists what a namespace holds that rules ask about: workloads, and the objects beside them.
+package inventory
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"twelvefold.dev/internal/manifest"
+)
+
+// PageSize is how many objects one request asks for.
+const PageSize = 200
+
+// Lister lists namespaces, one request for each kind and 200 objects. A kind that the API server does not have is asked for
+// once, so a Lister is for one pass over the namespaces. It is for one goroutine.
+type Lister struct {
+	Client client.Reader // one that reads past any cache
+	Kinds  []Kind        // default: [Workloads], [Companions] and [Sources]
+
+	absent map[schema.GroupVersionKind]bool
+}
+
+// Inventory is what a namespace holds.
+type Inventory struct {
+	// Objects are in the order of the kinds, and by name; without managed fields.
+	Objects []manifest.Object
+	// Unread are the kinds that could not be read: of them it is not known that there is none.
+	Unread []Unread
+}
+
+// Unread is a kind that could not be read.
+type Unread struct {
+	Kind
+	Err error // why: most often the caller may not list it
+}
+
+func (u Unread) String() string {
+	if apierrors.IsForbidden(u.Err) {
+		return "may not list " + u.Name()
+	}
+	return fmt.Sprintf("can't list %s: %v", u.Name(), u.Err)
+}
+
+// UnreadKinds are the names of the kinds that could not be read.
+func (i Inventory) UnreadKinds() (kinds []string) {
+	for _, u := range i.Unread {
+		kinds = append(kinds, u.GroupVersionKind.Kind)
+	}
+	return kinds
+}
+
+// List lists a namespace. Workloads that can't be read are an error; another kind that may not be read, or that is broken,
+// is told of in the inventory; kinds that the API server does not have hold nothing.
+func (l *Lister) List(ctx context.Context, namespace string) (Inventory, error) {
+	kinds := l.Kinds
+	if kinds == nil {
+		kinds = All()
+	}
+	var found Inventory
+	for _, kind := range kinds {
+		objects, err := l.list(ctx, namespace, kind)
+		switch {
+		case err == nil:
+			found.Objects = append(found.Objects, objects...)
+		case !kind.Workload && (apierrors.IsForbidden(err) || apierrors.IsInternalError(err)): // as of a CRD whose conversion is broken
+			found.Unread = append(found.Unread, Unread{kind, err})
+		default:
+			return Inventory{}, fmt.Errorf("%s: %w", kind.Name(), err)
+		}
+	}
+	return found, nil
+}
+
+func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []manifest.Object, err error) {
+	if l.absent[kind.GroupVersionKind] {
+		return nil, nil
+	}
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	for first := true; first || list.GetContinue() != ""; first = false {
+		options := []client.ListOption{client.InNamespace(namespace), client.Limit(PageSize), client.Continue(list.GetContinue())}
+		if kind.Labels != nil {
+			options = append(options, kind.Labels)
+		}
+		switch err := l.Client.List(ctx, list, options...); {
+		case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+			if l.absent == nil {
+				l.absent = map[schema.GroupVersionKind]bool{}
+			}
+			l.absent[kind.GroupVersionKind] = true
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		for i := range list.Items {
+			if over(&list.Items[i]) {
+				continue
+			}
+			object, err := read(&list.Items[i])
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, object)
+		}
+	}
+	return all, nil
+}
+
+func read(object *unstructured.Unstructured) (manifest.Object, error) {
+	object.SetManagedFields(nil)
+	data, err := object.MarshalJSON()
+	if err != nil {
+		return manifest.Object{}, err
+	}
+	return manifest.FromJSON(data)
+}
+
+// over says whether there is nothing to mend in a workload: its owner is looked at, it is being deleted, or it has ended.
+func over(object *unstructured.Unstructured) bool {
+	if object.GetDeletionTimestamp() != nil {
+		return true
+	}
+	switch object.GetKind() {
+	case "Pod":
+		phase, _, _ := unstructured.NestedString(object.Object, "status", "phase")
+		return phase == "Succeeded" || phase == "Failed" || metav1.GetControllerOf(object) != nil
+	case "Job":
+		_, ended, _ := unstructured.NestedString(object.Object, "status", "completionTime")
+		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
+		for _, c := range conditions {
+			if c, ok := c.(map[string]any); ok && c["type"] == "Failed" && c["status"] == "True" {
+				ended = true
+			}
+		}
+		return ended || metav1.GetControllerOf(object) != nil
+	case "Deployment", "StatefulSet", "DaemonSet", "CronJob":
+		return metav1.GetControllerOf(object) != nil
+	}
+	return false
+}
