@@ -37,9 +37,11 @@ type Lookup struct {
 	// Object finds an object of the pod's namespace by its kind, as JSON: a ConfigMap that is labelled [KeyVaultLabel],
 	// a SecretProviderClass, an AzureKeyVaultSecret. nil: nobody knows it.
 	Object func(kind, name string) []byte
-	// Objects are all objects of a kind in the pod's namespace, as JSON, in a stable order. Only those who have them all at
-	// hand know any: the command line and the background scan, not the webhook.
-	Objects func(kind string) [][]byte
+	// Objects are all objects of a kind in the pod's namespace, as JSON, in a stable order. They are known to those who have
+	// them all at hand: the command line and the background scan, as far as they may read the kind; not the webhook.
+	Objects func(kind string) (all [][]byte, known bool)
+	// Twins are the workloads of a kind and a name in all namespaces, in the order of these; the workload itself is one of them.
+	Twins func(Workload) []Twin
 	// Entrypoint is what an image starts: its ENTRYPOINT and CMD.
 	Entrypoint func(image string) (entrypoint, cmd []string, err error)
 	// Secret is what is known of an object of a vault without its value.
@@ -47,8 +49,17 @@ type Lookup struct {
 	// Monitored names the PodMonitor or ServiceMonitor, as "PodMonitor monitoring/shop", that scrapes such a pod in the
 	// pod's namespace; empty if none does.
 	Monitored func(*corev1.Pod) string
-	// Defaults are those of the pod's namespace. A pod in a request has them already; a template has not.
-	Defaults func() Defaults
+	// Defaults are those of the pod's namespace; not known where nobody may read them. A pod in a request has them already; a
+	// template has not.
+	Defaults func() (defaults Defaults, known bool)
+}
+
+// Twin is a workload as far as others of its name in other namespaces are compared with it.
+type Twin struct {
+	Namespace string
+	// Template is its pod template as JSON: the label app.kubernetes.io/name, and of containers their names, images and which
+	// variables they have. No value of a variable is in it.
+	Template []byte
 }
 
 // KeyVaultLabel marks the ConfigMaps whose references to Key Vault are resolved, by the value true.

@@ -3,6 +3,7 @@ package review
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 
@@ -15,16 +16,22 @@ import (
 	"twelvefold.dev/internal/policy"
 )
 
+var errUnread = errors.New("service accounts can't be read")
+
 // Offline prepares the objects of some manifests for review. What a cluster would know comes from the manifests too:
 // the labels of a Namespace among them, the annotations of a ServiceAccount, what else pods refer to. defaults hold for
-// all else; its Namespace is that of objects that name none.
-func Offline(objects []manifest.Object, effective *policy.Policy, defaults policy.Facts) []Input {
+// all else; its Namespace is that of objects that name none. unread are kinds of which others may be there: what needs
+// all of them is not judged.
+func Offline(objects []manifest.Object, effective *policy.Policy, defaults policy.Facts, unread ...string) []Input {
 	namespaces := map[string]map[string]string{}
 	accounts := map[string]map[string]string{}
-	type key struct{ kind, namespace, name string }
-	all := map[key][]byte{}
-	kinds := map[key][][]byte{} // by kind and namespace
+	byNamespace := map[string][]manifest.Object{}
 	for _, o := range objects {
+		in := cmp.Or(o.Namespace, defaults.Namespace)
+		byNamespace[in] = append(byNamespace[in], o)
+		if o.APIVersion != "v1" || o.Kind != "Namespace" && o.Kind != "ServiceAccount" {
+			continue
+		}
 		var meta struct {
 			Metadata struct {
 				Labels, Annotations map[string]string
@@ -33,21 +40,21 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		if json.Unmarshal(o.JSON, &meta) != nil {
 			continue
 		}
-		if o.Kind != "ConfigMap" || meta.Metadata.Labels[policy.KeyVaultLabel] == "true" { // of others the webhook does not know
-			all[key{o.Kind, cmp.Or(o.Namespace, defaults.Namespace), o.Name}] = o.JSON
-		}
-		kind := key{o.Kind, cmp.Or(o.Namespace, defaults.Namespace), ""}
-		kinds[kind] = append(kinds[kind], o.JSON)
-		switch {
-		case o.APIVersion == "v1" && o.Kind == "Namespace":
+		if o.Kind == "Namespace" {
 			namespaces[o.Name] = meta.Metadata.Labels
-		case o.APIVersion == "v1" && o.Kind == "ServiceAccount":
-			known := map[string]string{} // not nil, though it may have none
-			maps.Copy(known, meta.Metadata.Annotations)
-			accounts[cmp.Or(o.Namespace, defaults.Namespace)+"/"+o.Name] = known
+			continue
 		}
+		known := map[string]string{} // not nil, though it may have none
+		maps.Copy(known, meta.Metadata.Annotations)
+		accounts[in+"/"+o.Name] = known
 	}
-	limits := defaultsOf(objects, defaults.Namespace)
+	limits := map[string]policy.Defaults{}
+	twins := &Twins{}
+	for in, objects := range byNamespace {
+		limits[in] = policy.DefaultsOf(limitRanges(objects))
+		twins.Put(in, objects)
+	}
+	surroundings := NewSurroundings(objects, defaults.Namespace, unread...)
 	monitored := monitorsOf(objects, defaults.Namespace)
 	inputs := make([]Input, 0, len(objects))
 	for _, o := range objects {
@@ -57,15 +64,30 @@ func Offline(objects []manifest.Object, effective *policy.Policy, defaults polic
 		if labels, ok := namespaces[facts.Namespace]; ok {
 			facts.NamespaceLabels = labels
 		}
-		facts.Object = func(kind, name string) []byte { return all[key{kind, facts.Namespace, name}] }
-		facts.Objects = func(kind string) [][]byte { return kinds[key{kind, facts.Namespace, ""}] }
-		facts.Defaults = func() policy.Defaults { return limits[facts.Namespace] }
+		surroundings.Add(&facts)
+		facts.Twins = twins.Of
+		facts.Defaults = func() (policy.Defaults, bool) {
+			return limits[facts.Namespace], !slices.Contains(unread, "LimitRange")
+		}
 		facts.Monitored = func(pod *corev1.Pod) string { return monitored.Scrapes(facts.Namespace, pod) }
 		inputs = append(inputs, Input{Object: o, Policy: effective, Facts: facts, ServiceAccount: func(name string) (map[string]string, error) {
+			if slices.Contains(unread, "ServiceAccount") {
+				return nil, errUnread
+			}
 			return accounts[facts.Namespace+"/"+name], nil
 		}})
 	}
 	return inputs
+}
+
+func limitRanges(objects []manifest.Object) (all []corev1.LimitRange) {
+	for _, o := range objects {
+		var limits corev1.LimitRange
+		if o.APIVersion == "v1" && o.Kind == "LimitRange" && json.Unmarshal(o.JSON, &limits) == nil {
+			all = append(all, limits)
+		}
+	}
+	return all
 }
 
 // monitorsOf are the PodMonitors and ServiceMonitors among the objects, and the Services. What can't be read scrapes nothing.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"twelvefold.dev/internal/inventory"
 	"twelvefold.dev/internal/policy"
 )
 
@@ -44,7 +45,7 @@ func (r *Reports) begin(ctx context.Context) error {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(reportKind.GroupVersion().WithKind(reportKind.Kind + "List"))
 	for first := true; first || list.GetContinue() != ""; first = false {
-		err := r.Client.List(ctx, list, client.MatchingLabels{managedLabel: source}, client.Limit(pageSize), client.Continue(list.GetContinue()))
+		err := r.Client.List(ctx, list, client.MatchingLabels{managedLabel: source}, client.Limit(inventory.PageSize), client.Continue(list.GetContinue()))
 		if err != nil {
 			return fmt.Errorf("reports: %w", err)
 		}

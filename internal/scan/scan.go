@@ -4,19 +4,21 @@ package scan
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"twelvefold.dev/internal/inventory"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/review"
@@ -24,18 +26,6 @@ import (
 
 // LeaseName is the Lease that says which replica scans. It is there from the installation.
 const LeaseName = "twelvefold-scan"
-
-const pageSize = 200
-
-// kinds are the workloads that are looked at.
-var kinds = []schema.GroupVersionKind{
-	{Group: "apps", Version: "v1", Kind: "Deployment"},
-	{Group: "apps", Version: "v1", Kind: "StatefulSet"},
-	{Group: "apps", Version: "v1", Kind: "DaemonSet"},
-	{Group: "batch", Version: "v1", Kind: "CronJob"},
-	{Group: "batch", Version: "v1", Kind: "Job"},
-	{Version: "v1", Kind: "Pod"},
-}
 
 // Recorder writes Events; it is the part of client-go's events.EventRecorder that is used here.
 type Recorder interface {
@@ -45,7 +35,8 @@ type Recorder interface {
 // Scanner scans. It is for one replica at a time.
 //
 // A pass asks the API server once for each kind and opted-in namespace, and once more for each further 200 objects; the
-// client bounds how fast. Reports cost one request for each 200 of them, and one for each workload whose findings have changed.
+// client bounds how fast. It holds one namespace at a time, and of all others what [review.Twins] keep. Reports cost one
+// request for each 200 of them, and one for each workload whose findings have changed.
 type Scanner struct {
 	Interval   time.Duration                           // between two passes
 	Client     client.Client                           // reads past any cache
@@ -57,7 +48,8 @@ type Scanner struct {
 	Log        *slog.Logger
 	Now        func() time.Time
 
-	told map[types.UID]told // by workload
+	told  map[types.UID]told // by workload
+	twins *review.Twins      // as of this pass, or the last one for namespaces whose turn is yet to come
 }
 
 // workload is one that was looked at, and what was found.
@@ -89,10 +81,15 @@ func (s *Scanner) pass(ctx context.Context) error {
 	if s.told == nil {
 		s.told = map[types.UID]told{}
 	}
-	p := pass{counts: map[string]counts{}, told: map[types.UID]told{}, events: maxEvents}
+	p := pass{lister: inventory.Lister{Client: s.Client, Kinds: slices.Concat(inventory.Workloads, inventory.Companions)},
+		counts: map[string]counts{}, told: map[types.UID]told{}, unread: map[string]bool{}, events: maxEvents}
+	if s.twins == nil {
+		s.twins = s.firstTwins(ctx, namespaces)
+	}
+	s.twins.Keep(namespaces)
 	reports := s.beginReports(ctx)
 	for _, namespace := range namespaces {
-		workloads, err := s.workloads(ctx, namespace)
+		workloads, err := s.workloads(ctx, &p, namespace)
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -144,80 +141,72 @@ func (s *Scanner) beginReports(ctx context.Context) *Reports {
 
 // pass is what one pass has come to.
 type pass struct {
+	lister inventory.Lister
 	counts map[string]counts // by namespace
 	failed []string          // namespaces that could not be read
+	unread map[string]bool   // what was said of kinds that could not be read
 	told   map[types.UID]told
 	events int // that may still be written
 }
 
-// workloads are those of a namespace that stand for themselves.
-func (s *Scanner) workloads(ctx context.Context, namespace string) (all []workload, err error) {
-	for _, kind := range kinds {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-		for first := true; first || list.GetContinue() != ""; first = false {
-			err := s.Client.List(ctx, list, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(list.GetContinue()))
-			if err != nil {
-				return nil, fmt.Errorf("%ss: %w", kind.Kind, err)
-			}
-			for i := range list.Items {
-				object := &list.Items[i]
-				if over(object) {
-					continue
-				}
-				findings, err := s.judge(ctx, object)
-				if err != nil {
-					s.Log.Warn("a workload can't be judged", "kind", kind.Kind, "namespace", namespace, "name", object.GetName(), "error", err)
-					continue
-				}
-				all = append(all, workload{identity(object), findings})
-			}
+// firstTwins looks through the workloads of all namespaces before the first of them is judged by those of the others. A
+// namespace that can't be read is told of when its turn comes.
+func (s *Scanner) firstTwins(ctx context.Context, namespaces []string) *review.Twins {
+	twins := &review.Twins{}
+	lister := &inventory.Lister{Client: s.Client}
+	for _, kind := range inventory.Workloads {
+		if review.HasTwins(kind.Kind) {
+			lister.Kinds = append(lister.Kinds, kind)
 		}
+	}
+	for _, namespace := range namespaces {
+		if found, err := lister.List(ctx, namespace); err == nil {
+			twins.Put(namespace, found.Objects)
+		}
+	}
+	return twins
+}
+
+// workloads are those of a namespace that stand for themselves, judged with what is beside them.
+func (s *Scanner) workloads(ctx context.Context, p *pass, namespace string) (all []workload, err error) {
+	found, err := p.lister.List(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
+	for _, unread := range found.Unread {
+		if said := unread.String(); !p.unread[said] {
+			p.unread[said] = true
+			s.Log.Warn("rules that need a kind do not judge", "namespace", namespace, "reason", said)
+		}
+	}
+	s.twins.Put(namespace, found.Objects)
+	surroundings := review.NewSurroundings(found.Objects, namespace, found.UnreadKinds()...)
+	for _, object := range found.Objects {
+		if _, hasPod, err := object.Template(); err == nil && !hasPod {
+			continue
+		}
+		input := s.Input(ctx, object)
+		surroundings.Add(&input.Facts)
+		input.Facts.Twins = s.twins.Of
+		verdict, err := review.Full(input)
+		if err != nil {
+			s.Log.Warn("a workload can't be judged", "kind", object.Kind, "namespace", namespace, "name", object.Name, "error", err)
+			continue
+		}
+		all = append(all, workload{identity(object), verdict.Findings})
 	}
 	return all, nil
 }
 
-// over says whether there is nothing to mend: its owner is looked at, it is being deleted, or it has ended.
-func over(object *unstructured.Unstructured) bool {
-	if metav1.GetControllerOf(object) != nil || object.GetDeletionTimestamp() != nil {
-		return true
-	}
-	switch object.GetKind() {
-	case "Pod":
-		phase, _, _ := unstructured.NestedString(object.Object, "status", "phase")
-		return phase == "Succeeded" || phase == "Failed"
-	case "Job":
-		_, ended, _ := unstructured.NestedString(object.Object, "status", "completionTime")
-		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-		for _, c := range conditions {
-			if c, ok := c.(map[string]any); ok && c["type"] == "Failed" && c["status"] == "True" {
-				ended = true
-			}
-		}
-		return ended
-	}
-	return false
-}
-
-func (s *Scanner) judge(ctx context.Context, object *unstructured.Unstructured) ([]policy.Finding, error) {
-	data, err := object.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	reviewed, err := manifest.FromJSON(data)
-	if err != nil {
-		return nil, err
-	}
-	verdict, err := review.Full(s.Input(ctx, reviewed))
-	return verdict.Findings, err
-}
-
 // identity is the object without its spec: a pass keeps no more of it.
-func identity(object *unstructured.Unstructured) *unstructured.Unstructured {
+func identity(object manifest.Object) *unstructured.Unstructured {
+	var meta metav1.PartialObjectMetadata
+	_ = json.Unmarshal(object.JSON, &meta) // it was read before
 	short := &unstructured.Unstructured{}
-	short.SetGroupVersionKind(object.GroupVersionKind())
-	short.SetNamespace(object.GetNamespace())
-	short.SetName(object.GetName())
-	short.SetUID(object.GetUID())
+	short.SetAPIVersion(object.APIVersion)
+	short.SetKind(object.Kind)
+	short.SetNamespace(object.Namespace)
+	short.SetName(object.Name)
+	short.SetUID(meta.UID)
 	return short
 }

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"twelvefold.dev/internal/inventory"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
@@ -64,7 +65,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 			var o client.ListOptions
 			o.ApplyOptions(opts)
 			w.asked = append(w.asked, o.Namespace+" "+strings.TrimSuffix(list.GetObjectKind().GroupVersionKind().Kind, "List"))
-			if o.Limit != pageSize {
+			if o.Limit != inventory.PageSize {
 				t.Errorf("a list of %d at a time", o.Limit)
 			}
 			if o.Namespace == w.broken {
@@ -137,7 +138,9 @@ func TestKinds(t *testing.T) {
 		t.Errorf("Events (-want +got):\n%s", diff)
 	}
 	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 5`, `{level="warn",namespace="shop",rule="bare-pod"} 1`)
-	if want := 6; len(w.asked) != want {
+	w.asked = nil
+	w.scan(t)
+	if want := len(inventory.Workloads) + len(inventory.Companions); len(w.asked) != want {
 		t.Errorf("%d requests for one namespace; want %d: %q", len(w.asked), want, w.asked)
 	}
 }

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"encoding/json"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +20,7 @@ func init() {
 			Title:   "One app's name stands for several codebases",
 			Why:     "One app is one codebase. Where a name stands on pods of two, a Service may send requests to both, dashboards add up what does not belong together, and nobody can say which version of the app runs.",
 			Fix:     "Give each codebase a name of its own, and tie them together by app.kubernetes.io/part-of; parts of one codebase that run by themselves differ by app.kubernetes.io/component.",
-			Allowed: "Workloads that differ by component; the same repository in another registry. The rule needs the other workloads among the given objects: the webhook sees pods only, and does not judge it.",
+			Allowed: "Workloads that differ by component; the same repository in another registry. " + besides,
 			Example: "metadata:\n  labels:\n    app.kubernetes.io/name: catalog\n    app.kubernetes.io/part-of: shop\n",
 		},
 		Check: checkOneAppOneCodebase,
@@ -33,25 +32,20 @@ const componentLabel = "app.kubernetes.io/component"
 func checkOneAppOneCodebase(s *Subject, report func(Violation)) {
 	name := s.Pod.Labels[nameLabel]
 	own := codebase(&s.Pod.Spec)
-	if s.Facts.Objects == nil || name == "" || own == "" || s.IsJob() { // Jobs run what an app needs: admin-image-mismatch
+	if name == "" || own == "" || s.IsJob() { // Jobs run what an app needs: admin-image-mismatch
 		return
 	}
-	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
-		for _, data := range s.Facts.Objects(kind) {
-			var other struct {
-				Metadata struct{ Name string }
-				Spec     struct{ Template corev1.PodTemplateSpec }
-			}
-			if json.Unmarshal(data, &other) != nil || kind == s.Workload.Kind && other.Metadata.Name == s.Workload.Name {
-				continue
-			}
-			labels := other.Spec.Template.Labels
-			image := codebase(&other.Spec.Template.Spec)
-			if labels[nameLabel] == name && labels[componentLabel] == s.Pod.Labels[componentLabel] && image != "" && image != own {
-				report(Violation{Path: fmt.Sprintf("metadata.labels[%q]", nameLabel), Message: fmt.Sprintf("%s is also the name of %s/%s, which runs %s and not %s", name, kind, other.Metadata.Name, image, own),
-					Fix: "give each codebase a name of its own, or each part its own " + componentLabel})
-				return
-			}
+	others, known := s.neighbours()
+	if !known {
+		return
+	}
+	for _, other := range others {
+		labels := other.Template.Labels
+		image := codebase(&other.Template.Spec)
+		if other.Workload != s.Workload && labels[nameLabel] == name && labels[componentLabel] == s.Pod.Labels[componentLabel] && image != "" && image != own {
+			report(Violation{Path: fmt.Sprintf("metadata.labels[%q]", nameLabel), Message: fmt.Sprintf("%s is also the name of %s, which runs %s and not %s", name, other.Workload, image, own),
+				Fix: "give each codebase a name of its own, or each part its own " + componentLabel})
+			return
 		}
 	}
 }

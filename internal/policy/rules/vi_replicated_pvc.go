@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -22,9 +21,8 @@ func init() {
 			Title: "Replicas share a disk that one node may mount",
 			Why: "All replicas of a Deployment mount the same claim. One that is ReadWriteOnce can be attached to one node: the others' replicas hang in ContainerCreating with a Multi-Attach error. " +
 				"With one replica a rolling update does the same, since the new pod starts before the old one is gone. Replicas that do land on one node write over each other.",
-			Fix: "Keep state in a backing service. Otherwise take a StatefulSet with volumeClaimTemplates, which gives each replica a disk of its own; or, with one replica, strategy: {type: Recreate}; or a claim that is ReadWriteMany (Azure Files).",
-			Allowed: "StatefulSets, and one replica with strategy Recreate or maxSurge: 0; a rolling update of one replica is only audited, since it works while both pods are on one node; ReadWriteMany and ReadOnlyMany; claims that are only read. The rule needs the Deployment and the claim among the given objects: " +
-				"the webhook sees pods only, and does not judge it.",
+			Fix:     "Keep state in a backing service. Otherwise take a StatefulSet with volumeClaimTemplates, which gives each replica a disk of its own; or, with one replica, strategy: {type: Recreate}; or a claim that is ReadWriteMany (Azure Files).",
+			Allowed: "StatefulSets, and one replica with strategy Recreate or maxSurge: 0; a rolling update of one replica is only audited, since it works while both pods are on one node; ReadWriteMany and ReadOnlyMany; claims that are only read. " + besides,
 			Example: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  replicas: 1\n  strategy: {type: Recreate}\n  template:\n    metadata: {labels: {app.kubernetes.io/name: shop}}\n" +
 				"    spec:\n      containers:\n      - {name: api, image: contoso.azurecr.io/shop:1.4.2, volumeMounts: [{name: data, mountPath: /data}]}\n" +
 				"      volumes:\n      - {name: data, persistentVolumeClaim: {claimName: shop}}\n",
@@ -68,15 +66,6 @@ func oneAtATime(strategy appsv1.DeploymentStrategy) bool {
 	rolling := strategy.RollingUpdate
 	return strategy.Type == appsv1.RecreateDeploymentStrategyType ||
 		rolling != nil && rolling.MaxSurge != nil && (rolling.MaxSurge.String() == "0" || rolling.MaxSurge.String() == "0%")
-}
-
-// lookup reads an object of the pod's namespace, if it is known.
-func (s *Subject) lookup(kind, name string, into any) bool {
-	if s.Facts.Object == nil {
-		return false
-	}
-	data := s.Facts.Object(kind, name)
-	return data != nil && json.Unmarshal(data, into) == nil
 }
 
 // writes says whether a container mounts a volume to write to it.

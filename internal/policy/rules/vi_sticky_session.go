@@ -2,14 +2,12 @@ package rules
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"twelvefold.dev/internal/policy"
 )
@@ -25,7 +23,7 @@ func init() {
 			Title:   "Clients are pinned to a pod",
 			Why:     "Processes are stateless: any of them can answer any request. Sticky sessions hide that one can't. When its pod ends, by a release, a drain or a scale-down, its users are logged out and their carts are empty; load is uneven, and new replicas help new users only.",
 			Fix:     "Keep sessions in a backing service with an expiry (Redis), or in a signed cookie, and remove the affinity. Data Protection keys of ASP.NET Core and the like must then be shared, too.",
-			Allowed: "WebSockets need no affinity: a connection stays where it is. The rule needs the Service and the Ingress among the given objects: the webhook sees pods only, and does not judge it.",
+			Allowed: "WebSockets need no affinity: a connection stays where it is. " + besides,
 			Example: "apiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec:\n  sessionAffinity: None\n  selector: {app.kubernetes.io/name: shop}\n  ports: [{port: 80, targetPort: http}]\n",
 		},
 		Check: checkStickySession,
@@ -43,16 +41,10 @@ var affinityAnnotations = map[string]string{
 }
 
 func checkStickySession(s *Subject, report func(Violation)) {
-	if s.Facts.Objects == nil || len(s.Pod.Labels) == 0 {
-		return
-	}
-	var services []string
-	for _, data := range s.Facts.Objects("Service") {
-		service := &corev1.Service{}
-		if json.Unmarshal(data, service) != nil || len(service.Spec.Selector) == 0 || !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(s.Pod.Labels)) {
-			continue
-		}
-		services = append(services, service.Name)
+	services, _ := s.services() // of those that are known it is true
+	var names []string
+	for _, service := range services {
+		names = append(names, service.Name)
 		by := affinityOf(service.Annotations)
 		if service.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
 			by = "sessionAffinity: ClientIP"
@@ -61,13 +53,10 @@ func checkStickySession(s *Subject, report func(Violation)) {
 			report(pinned("Service", service.Name, by))
 		}
 	}
-	for _, data := range s.Facts.Objects("Ingress") {
-		ingress := &networkingv1.Ingress{}
-		if json.Unmarshal(data, ingress) != nil {
-			continue
-		}
+	ingresses, _ := objects[networkingv1.Ingress](s, "Ingress")
+	for _, ingress := range ingresses {
 		by := affinityOf(ingress.Annotations)
-		if by != "" && slices.ContainsFunc(backends(ingress), func(name string) bool { return slices.Contains(services, name) }) {
+		if by != "" && slices.ContainsFunc(backends(ingress), func(name string) bool { return slices.Contains(names, name) }) {
 			report(pinned("Ingress", ingress.Name, by))
 		}
 	}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,40 +14,107 @@ import (
 
 // port-undeclared
 //
-//	restricted: the ports of containers[*] probes, and those of native sidecars
-//	allowed:    ports that any container of the pod declares; exec probes; another host; a mesh's own probes
+//	restricted: the ports of containers[*] probes, and those of native sidecars; targetPort of Services that select the pod
+//	allowed:    ports that any container of the pod declares; exec probes; another host; a mesh's own probes; headless Services
 func init() {
 	register(Rule{
 		RuleInfo: policy.RuleInfo{ID: "port-undeclared", Factor: "VII", Levels: policy.At(policy.Warn)},
 		Page: policy.Page{
-			Title:   "A probe asks a port that the container doesn't declare",
-			Why:     "The app's contract with the world is its ports. Services, NetworkPolicies, service meshes, monitors and people read them from the spec; what is not there, they don't find. A probe by a port's name fails for ever if the container has no port of that name.",
-			Fix:     "Declare the port with a name, and use the name in the probe.",
-			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs. Health checks by their usual paths (/healthz, /livez, /readyz) on a port of their own are only audited.",
+			Title: "A probe or a Service asks a port that the pod doesn't declare",
+			Why:   "The app's contract with the world is its ports. Services, NetworkPolicies, service meshes, monitors and people read them from the spec; what is not there, they don't find. A probe by a port's name fails for ever if the container has no port of that name, and a Service by such a name sends no request to the pod.",
+			Fix:   "Declare the port with a name, and use the name in the probe and as the Service's targetPort.",
+			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs. Health checks by their usual paths (/healthz, /livez, /readyz) on a port of their own are only audited. Services that are headless or external, whose ports send nothing anywhere; a name that another workload behind the same Service has; pods whose container a mesh puts in (image: auto). " +
+				"Services are looked at by the command line, among the given objects, and by the background scan; admission sees one object, and judges probes only.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
-			for _, c := range s.Containers(Main, Sidecar) {
-				for _, p := range c.probes() {
-					port, asks := asked(p.probe)
-					if !asks || s.declares(c, port) {
-						continue
-					}
-					v := c.At(p.field, fmt.Sprintf("asks port %s, which the container doesn't declare", port.String()),
-						fmt.Sprintf("add ports: [{name: health, containerPort: %d}]", port.IntVal))
-					if p.probe.HTTPGet != nil && slices.Contains(healthPaths, p.probe.HTTPGet.Path) {
-						v.Max = policy.Audit // a port for the kubelet alone, which finds it
-					}
-					if port.Type == intstr.String {
-						v.Max = policy.Off
-						v.Message = fmt.Sprintf("asks a port by the name %q, which none of the container's ports has: it fails for ever", port.StrVal)
-						v.Fix = fmt.Sprintf("add ports: [{name: %s, containerPort: <number>}]", port.StrVal)
-					}
-					report(v)
-					break // its other probes ask the same, most likely
-				}
-			}
+			told := map[int32]bool{}
+			checkProbedPorts(s, func(v Violation, port intstr.IntOrString) {
+				told[port.IntVal] = true
+				report(v)
+			})
+			checkServedPorts(s, told, report)
 		},
+	})
+}
+
+func checkProbedPorts(s *Subject, report func(Violation, intstr.IntOrString)) {
+	for _, c := range s.Containers(Main, Sidecar) {
+		for _, p := range c.probes() {
+			port, asks := asked(p.probe)
+			if !asks || s.declares(c, port) {
+				continue
+			}
+			v := c.At(p.field, fmt.Sprintf("asks port %s, which the container doesn't declare", port.String()),
+				fmt.Sprintf("add ports: [{name: health, containerPort: %d}]", port.IntVal))
+			if p.probe.HTTPGet != nil && slices.Contains(healthPaths, p.probe.HTTPGet.Path) {
+				v.Max = policy.Audit // a port for the kubelet alone, which finds it
+			}
+			if port.Type == intstr.String {
+				v.Max = policy.Off
+				v.Message = fmt.Sprintf("asks a port by the name %q, which none of the container's ports has: it fails for ever", port.StrVal)
+				v.Fix = fmt.Sprintf("add ports: [{name: %s, containerPort: <number>}]", port.StrVal)
+			}
+			report(v, port)
+			break // its other probes ask the same, most likely
+		}
+	}
+}
+
+// checkServedPorts looks at the Services in front of the pod, where they are known. A number that a probe asks as well has
+// been told of.
+func checkServedPorts(s *Subject, told map[int32]bool, report func(Violation)) {
+	mains := s.Containers(Main)
+	if len(mains) == 0 || slices.ContainsFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool { return c.Image == "auto" }) {
+		return
+	}
+	services, _ := s.services()
+	for _, service := range services {
+		if service.Spec.ClusterIP == corev1.ClusterIPNone {
+			continue
+		}
+		for _, p := range service.Spec.Ports {
+			port := p.TargetPort
+			if port.Type == intstr.Int && port.IntVal == 0 {
+				port = intstr.FromInt32(p.Port)
+			}
+			if offers(&s.Pod.Spec, port, p.Protocol) || port.Type == intstr.Int && told[port.IntVal] {
+				continue
+			}
+			if port.Type == intstr.Int {
+				told[port.IntVal] = true
+				name := p.Name
+				if name == "" || len(name) > 15 { // more than a container's port may have
+					name = "http"
+				}
+				report(mains[0].At(".ports", fmt.Sprintf("the Service %s sends requests to port %d, which no container declares", service.Name, port.IntVal),
+					fmt.Sprintf("add ports: [{name: %s, containerPort: %d}]", name, port.IntVal)))
+			} else if others, known := s.neighbours(); known && !slices.ContainsFunc(others, func(n neighbour) bool {
+				return selects(service, n.Template.Labels) && offers(&n.Template.Spec, port, p.Protocol)
+			}) {
+				report(mains[0].At(".ports", fmt.Sprintf("the Service %s sends requests to the port named %q, which no container has: they fail for ever", service.Name, port.StrVal),
+					fmt.Sprintf("add ports: [{name: %s, containerPort: <number>}]", port.StrVal)))
+			}
+		}
+	}
+}
+
+// offers says whether a container that runs as long as the pod has the port of a Service: a name counts for its protocol, as
+// Kubernetes looks for it.
+func offers(pod *corev1.PodSpec, port intstr.IntOrString, protocol corev1.Protocol) bool {
+	containers := slices.Clone(pod.Containers)
+	for _, c := range pod.InitContainers {
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			containers = append(containers, c)
+		}
+	}
+	return slices.ContainsFunc(containers, func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool {
+			if port.Type == intstr.Int {
+				return p.ContainerPort == port.IntVal
+			}
+			return p.Name == port.StrVal && cmp.Or(p.Protocol, corev1.ProtocolTCP) == cmp.Or(protocol, corev1.ProtocolTCP)
+		})
 	})
 }
 

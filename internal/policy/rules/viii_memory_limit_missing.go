@@ -21,7 +21,7 @@ func init() {
 			Example: "resources:\n  requests: {cpu: 100m, memory: 128Mi}\n  limits: {memory: 256Mi}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
-			if has(s.given().Limits, corev1.ResourceMemory) {
+			if given, known := s.given(); !known || has(given.Limits, corev1.ResourceMemory) {
 				return
 			}
 			for _, c := range s.Containers(Main, Sidecar) {

@@ -23,7 +23,10 @@ func init() {
 			Example: "resources:\n  requests: {cpu: 100m, memory: 128Mi}\n  limits: {memory: 256Mi}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
-			given := s.given()
+			given, known := s.given()
+			if !known {
+				return
+			}
 			for _, c := range s.Containers(Main, Sidecar) {
 				var missing, fix []string
 				for _, r := range []struct{ name, example string }{{"cpu", "100m"}, {"memory", "128Mi"}} {
@@ -41,18 +44,18 @@ func init() {
 	})
 }
 
-// given are the resources that containers have without naming any: those of the pod, and of the namespace's LimitRange.
-func (s *Subject) given() corev1.ResourceRequirements {
-	var all corev1.ResourceRequirements
+// given are the resources that containers have without naming any: those of the pod, and of the namespace's LimitRange if
+// that is known.
+func (s *Subject) given() (all corev1.ResourceRequirements, known bool) {
 	if pod := s.Pod.Spec.Resources; pod != nil {
 		all.Requests, all.Limits = pod.Requests, pod.Limits
 	}
 	if s.Facts.Defaults == nil {
-		return all
+		return all, true
 	}
-	defaults := s.Facts.Defaults()
+	defaults, known := s.Facts.Defaults()
 	all.Requests, all.Limits = merged(all.Requests, defaults.Requests), merged(all.Limits, defaults.Limits)
-	return all
+	return all, known
 }
 
 func merged(a, b corev1.ResourceList) corev1.ResourceList {

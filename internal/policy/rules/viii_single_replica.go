@@ -2,10 +2,8 @@ package rules
 
 import (
 	"cmp"
-	"encoding/json"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"twelvefold.dev/internal/policy"
 )
@@ -21,12 +19,15 @@ func init() {
 			Title:   "A service has one replica",
 			Why:     "When its node is drained, upgraded or lost, nobody answers until another pod has started. An app that has only ever run once often can't run twice: it finds out on the day on which it must.",
 			Fix:     "Write replicas: 2 or more, with a PodDisruptionBudget, or let a HorizontalPodAutoscaler or KEDA decide.",
-			Allowed: "Deployments that a HorizontalPodAutoscaler or a ScaledObject scales, that are scaled to 0, or that no Service selects (workers, operators); StatefulSets. The rule needs these objects among those given: the webhook sees one object only, and does not judge it.",
+			Allowed: "Deployments that a HorizontalPodAutoscaler or a ScaledObject scales, that are scaled to 0, or that no Service selects (workers, operators); StatefulSets. " + besides,
 			Example: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app.kubernetes.io/name: shop}}\n  template:\n    metadata: {labels: {app.kubernetes.io/name: shop}}\n    spec:\n      containers: [{name: api, image: \"contoso.azurecr.io/shop:1.4.2\"}]\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
 			spec := s.Facts.WorkloadSpec
-			if s.Facts.Objects == nil || spec == nil || s.Workload.Kind != "Deployment" || spec.Replicas != nil && *spec.Replicas != 1 || s.scaled() {
+			if spec == nil || s.Workload.Kind != "Deployment" || spec.Replicas != nil && *spec.Replicas != 1 {
+				return
+			}
+			if scaled, known := s.scaled(); scaled || !known {
 				return
 			}
 			if service := s.service(); service != "" {
@@ -37,32 +38,30 @@ func init() {
 }
 
 // scaled says whether something among the given objects decides how many replicas the workload has.
-func (s *Subject) scaled() bool {
+func (s *Subject) scaled() (scaled, known bool) {
+	type scaler struct {
+		Spec struct{ ScaleTargetRef struct{ Kind, Name string } }
+	}
 	for _, kind := range []string{"HorizontalPodAutoscaler", "ScaledObject"} {
-		for _, data := range s.Facts.Objects(kind) {
-			var scaler struct {
-				Spec struct{ ScaleTargetRef struct{ Kind, Name string } }
-			}
-			if json.Unmarshal(data, &scaler) != nil {
-				continue
-			}
+		scalers, known := objects[scaler](s, kind)
+		if !known {
+			return false, false
+		}
+		for _, scaler := range scalers {
 			target := scaler.Spec.ScaleTargetRef
 			if target.Name == s.Workload.Name && cmp.Or(target.Kind, "Deployment") == s.Workload.Kind { // KEDA's default
-				return true
+				return true, true
 			}
 		}
 	}
-	return false
+	return false, true
 }
 
 // service is the first of the given Services that sends requests to the pod; empty if none does.
 func (s *Subject) service() string {
-	for _, data := range s.Facts.Objects("Service") {
-		var service corev1.Service
-		if json.Unmarshal(data, &service) != nil || len(service.Spec.Selector) == 0 || service.Spec.ClusterIP == corev1.ClusterIPNone {
-			continue
-		}
-		if labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(s.Pod.Labels)) {
+	services, _ := s.services() // one is enough
+	for _, service := range services {
+		if service.Spec.ClusterIP != corev1.ClusterIPNone {
 			return service.Name
 		}
 	}
