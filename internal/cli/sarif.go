@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -182,9 +183,14 @@ func sarifLevelOf(l policy.Level) string {
 	return "note"
 }
 
+// sarifLocation is the finding's place. SARIF's readers want a file: an object of a cluster has one by its name,
+// cluster/NAMESPACE/Kind/name.yaml, which exists nowhere.
 func (f located) sarifLocation() sarifLocation {
 	var l sarifLocation
 	l.Physical.Artifact.URI = uriOf(f.File)
+	if f.File == "" {
+		l.Physical.Artifact.URI = uriOf(path.Join("cluster", f.Object.String()+".yaml"))
+	}
 	l.Physical.Region.StartLine = max(f.Line, 1)
 	l.Logical = []sarifLogical{{Name: f.Object.Name, Kind: "resource",
 		QualifiedName: strings.Join([]string{f.Object.Namespace, f.Object.Kind, f.Object.Name, f.Path}, "/")}}
