@@ -86,6 +86,8 @@ func load(kubeconfig, contextName string) (*rest.Config, error) {
 		return nil, fmt.Errorf("the kubeconfig has no current context; name one with --context: %s", contexts)
 	case name != "" && raw.Contexts[name] == nil:
 		return nil, fmt.Errorf("the kubeconfig has no context %q; it has %s", name, contexts)
+	case name != "" && raw.Clusters[raw.Contexts[name].Cluster] == nil:
+		return nil, fmt.Errorf("the kubeconfig's context %q is of a cluster %q, which is not there; take another with --context: %s", name, raw.Contexts[name].Cluster, contexts)
 	}
 	config, err := loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
