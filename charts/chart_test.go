@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	podsecurityapi "k8s.io/pod-security-admission/api"
 	podsecurity "k8s.io/pod-security-admission/policy"
+
+	"twelvefold.dev/internal/inventory"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/default.yaml from the chart")
@@ -144,6 +146,7 @@ func TestRights(t *testing.T) {
 	cluster := []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"namespaces", "serviceaccounts"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{""}, Resources: []string{"limitranges"}, Verbs: []string{"list", "watch"}},
 		lists("", "configmaps"), lists("secrets-store.csi.x-k8s.io", "secretproviderclasses"), lists("spv.no", "azurekeyvaultsecrets"),
 		{APIGroups: []string{"monitoring.coreos.com", "azmonitoring.coreos.com"}, Resources: []string{"podmonitors", "servicemonitors"}, Verbs: []string{"list", "watch"}},
 		lists("", "services"),
@@ -196,7 +199,9 @@ func TestRightsFollowTheValues(t *testing.T) {
 	on := render(t, "rollout.enabled=true")
 	const name = "ClusterRole/twelvefold-webhook"
 	base := rights(get[*rbacv1.ClusterRole](t, before, name).Rules)
-	kept := slices.DeleteFunc(slices.Clone(base), func(s string) bool { return strings.HasSuffix(s, " list,watch") })
+	kept := slices.DeleteFunc(slices.Clone(base), func(s string) bool {
+		return strings.HasSuffix(s, " list,watch") && !strings.HasPrefix(s, "limitranges ")
+	})
 	if diff := cmp.Diff(kept, rights(get[*rbacv1.ClusterRole](t, off, name).Rules)); diff != "" || len(kept) != len(base)-6 {
 		t.Errorf("without sources (-want +got):\n%s", diff)
 	}
@@ -222,7 +227,7 @@ func TestRightsFollowTheValues(t *testing.T) {
 	mustHaveArg(t, get[*appsv1.Deployment](t, on, "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0], "--rollout=true")
 }
 
-// With the scan, the webhook may read workloads and change none.
+// With the scan, the webhook may read workloads and what stands beside them, and change nothing.
 func TestRightsOfTheScan(t *testing.T) {
 	before, on := render(t), render(t, "scan.enabled=true", "scan.interval=30m")
 	const name = "ClusterRole/twelvefold-webhook"
@@ -235,11 +240,21 @@ func TestRightsOfTheScan(t *testing.T) {
 	want := []rbacv1.PolicyRule{
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"batch"}, Resources: []string{"cronjobs", "jobs"}, Verbs: []string{"list"}},
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods", "services", "persistentvolumeclaims"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"autoscaling"}, Resources: []string{"horizontalpodautoscalers"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"keda.sh"}, Resources: []string{"scaledobjects"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 	}
 	if diff := cmp.Diff(want, added); diff != "" {
 		t.Errorf("in the cluster (-want +got):\n%s", diff)
+	}
+	for _, kind := range slices.Concat(inventory.Workloads, inventory.Companions) {
+		if !slices.ContainsFunc(added, func(r rbacv1.PolicyRule) bool {
+			return slices.Contains(r.APIGroups, kind.Group) && slices.Contains(r.Resources, kind.Resource)
+		}) {
+			t.Errorf("the scan may not list %s", kind.Name())
+		}
 	}
 	lease := rbacv1.PolicyRule{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
 		ResourceNames: []string{"twelvefold-scan"}, Verbs: []string{"get", "update"}}

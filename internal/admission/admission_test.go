@@ -44,6 +44,10 @@ func (fakeCluster) Object(context.Context, string, string, string) []byte { retu
 
 func (fakeCluster) Monitored(string, *corev1.Pod) string { return "" }
 
+func (fakeCluster) Defaults(context.Context, string) (policy.Defaults, bool) {
+	return policy.Defaults{}, true
+}
+
 func (fakeCluster) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }
 
 type server struct {

@@ -31,6 +31,8 @@ type Cluster interface {
 	Object(ctx context.Context, namespace, kind, name string) []byte
 	// Monitored names the monitor that scrapes a pod of the namespace, as [policy.Lookup] has it.
 	Monitored(namespace string, pod *corev1.Pod) string
+	// Defaults are those of a namespace, as [policy.Lookup] has it.
+	Defaults(ctx context.Context, namespace string) (defaults policy.Defaults, known bool)
 	// Kubernetes are the versions of the API server and of the oldest kubelet.
 	Kubernetes() policy.Kubernetes
 }
@@ -181,6 +183,7 @@ func (w *Webhooks) Input(ctx context.Context, object manifest.Object) review.Inp
 		Lookup: policy.Lookup{
 			Object:    func(kind, name string) []byte { return w.Cluster.Object(ctx, object.Namespace, kind, name) },
 			Secret:    w.Secret,
+			Defaults:  func() (policy.Defaults, bool) { return w.Cluster.Defaults(ctx, object.Namespace) },
 			Monitored: func(pod *corev1.Pod) string { return w.Cluster.Monitored(object.Namespace, pod) },
 		},
 	}, ServiceAccount: func(name string) (map[string]string, error) {

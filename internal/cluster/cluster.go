@@ -1,6 +1,6 @@
 // Package cluster knows what the webhook must know of the cluster, and keeps it in caches that fill in the background:
-// labels of opted-in namespaces, annotations of service accounts, objects that hold references to Key Vault, monitors that
-// scrape pods, and the versions of the API server and the kubelets.
+// labels of opted-in namespaces, annotations of service accounts, objects that hold references to Key Vault, LimitRanges,
+// monitors that scrape pods, and the versions of the API server and the kubelets.
 package cluster
 
 import (
@@ -76,6 +76,11 @@ func (c *Cluster) ServiceAccount(ctx context.Context, namespace, name string) (m
 // Object is an object that pods take references from, as [policy.Lookup] has it.
 func (c *Cluster) Object(ctx context.Context, namespace, kind, name string) []byte {
 	return c.Objects.Object(ctx, namespace, kind, name)
+}
+
+// Defaults are those of a namespace, as [policy.Lookup] has it.
+func (c *Cluster) Defaults(ctx context.Context, namespace string) (defaults policy.Defaults, known bool) {
+	return c.Objects.Defaults(ctx, namespace)
 }
 
 // Monitored names the monitor that scrapes a pod, as [policy.Lookup] has it.

@@ -129,21 +129,29 @@ func (o *Objects) monitorsKnown() bool {
 
 // cached is the type by which a kind is in the cache.
 func cached(gvk schema.GroupVersionKind) client.Object {
-	if gvk == service {
+	switch gvk {
+	case service:
 		return &corev1.Service{}
+	case limitRange:
+		return &corev1.LimitRange{}
 	}
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(gvk)
 	return object
 }
 
-// strip leaves of Services and monitors what the index of monitors needs, of other objects all but the managed fields.
+// strip leaves of Services and monitors what the index of monitors needs, of LimitRanges their spec, of other objects all
+// but the managed fields.
 func strip(object any) (any, error) {
 	switch o := object.(type) {
 	case *corev1.Service:
 		kept := &corev1.Service{}
 		kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion, kept.Labels = o.Namespace, o.Name, o.UID, o.ResourceVersion, o.Labels
 		kept.Spec.Selector, kept.Spec.Ports = o.Spec.Selector, o.Spec.Ports
+		return kept, nil
+	case *corev1.LimitRange:
+		kept := &corev1.LimitRange{}
+		kept.Namespace, kept.Name, kept.UID, kept.ResourceVersion, kept.Spec = o.Namespace, o.Name, o.UID, o.ResourceVersion, o.Spec
 		return kept, nil
 	case *unstructured.Unstructured:
 		if slices.Contains(monitors.Kinds(), o.GroupVersionKind()) {

@@ -36,6 +36,8 @@ type Sources struct {
 	ConfigMaps, SecretProviderClasses, AzureKeyVaultSecrets bool
 	// Monitors are PodMonitors and ServiceMonitors, and Services for the latter.
 	Monitors bool
+	// LimitRanges give templates' containers what these don't name.
+	LimitRanges bool
 }
 
 const (
@@ -52,7 +54,8 @@ type ServedKinds interface {
 	ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error)
 }
 
-// Objects finds what pods take references from, and the monitors that scrape them, in a cache that holds nothing else.
+// Objects finds what pods take references and defaults from, and the monitors that scrape them, in a cache that holds
+// nothing else.
 type Objects struct {
 	Cache     cache.Cache // see [CacheOptions]
 	Live      client.Reader
@@ -168,8 +171,8 @@ func (o *Objects) setUnknown(key objectKey) {
 }
 
 // Ready fails until it is known which kinds there are, and which ConfigMaps have the label: a reference in one that is
-// not known would reach the application as text. Monitors are waited for only a while, and other kinds that somebody else
-// installs not at all, since they may be broken.
+// not known would reach the application as text. Monitors are waited for only a while. LimitRanges, without which a template
+// is only judged less, and other kinds that somebody else installs, which may be broken, are not waited for at all.
 func (o *Objects) Ready(*http.Request) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -223,6 +226,7 @@ func (o *Objects) look(ctx context.Context) error {
 		{configMap, o.Sources.ConfigMaps},
 		{secretProviderClass, o.Sources.SecretProviderClasses},
 		{azureKeyVaultSecret, o.Sources.AzureKeyVaultSecrets},
+		{limitRange, o.Sources.LimitRanges},
 	} {
 		if !kind.wanted {
 			continue
@@ -246,7 +250,7 @@ func (o *Objects) look(ctx context.Context) error {
 }
 
 func (o *Objects) serves(gvk schema.GroupVersionKind) (bool, error) {
-	if gvk == configMap {
+	if gvk.Group == "" {
 		return true, nil
 	}
 	list, err := o.Discovery.ServerResourcesForGroupVersion(gvk.GroupVersion().String())
@@ -266,8 +270,7 @@ func (o *Objects) follow(ctx context.Context, gvk schema.GroupVersionKind, serve
 	if served == followed {
 		return nil
 	}
-	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(gvk)
+	object := cached(gvk)
 	if !served {
 		o.Log.Info("a kind has gone", "kind", gvk.Kind)
 		o.mu.Lock()

@@ -238,4 +238,8 @@ func (k knowledge) Object(_ context.Context, namespace, kind, name string) []byt
 
 func (k knowledge) Monitored(string, *corev1.Pod) string { return "" }
 
+func (k knowledge) Defaults(context.Context, string) (policy.Defaults, bool) {
+	return policy.Defaults{}, true
+}
+
 func (k knowledge) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }

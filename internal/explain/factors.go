@@ -30,17 +30,17 @@ func FactorPages() []FactorPage {
 		{"VI", "Processes share nothing and keep nothing.",
 			"Volumes that outlive a pod or belong to its node, and namespaces shared with the node."},
 		{"VII", "The app is complete and offers itself at a port.",
-			"Ports, probes and the variables that name ports, and whether a port belongs to the pod or to its node."},
+			"Ports, and the probes, Services and variables that name them, and whether a port belongs to the pod or to its node."},
 		{"VIII", "The app scales by more processes, each of one kind, which the platform looks after.",
 			"Who looks after the pod, how many services a container starts, what it requests, and whether it may run on any node."},
 		{"IX", "Processes start fast and end well.",
 			"Probes, delays, the time to end, the signal, and shells that keep the signal from the app."},
 		{"X", "Development, staging and production are as alike as can be.",
-			"Debug switches and debuggers in production, development servers, images that no release made."},
+			"Debug switches and debuggers in production, development servers, images that no release made, and what the environments of one app differ in."},
 		{"XI", "Logs are a stream of events on stdout.",
 			"Files, folders, redirections and options by which a log goes elsewhere, and what keeps lines back."},
 		{"XII", "Admin tasks are one-off processes of the same release.",
-			"Migrations at start, Jobs without an end, SSH servers, containers that wait for somebody to log in, debug containers."},
+			"Whose image Jobs run, migrations at start, Jobs without an end, SSH servers, containers that wait for somebody to log in, debug containers."},
 	}
 }
 

@@ -16,10 +16,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,6 +44,7 @@ type world struct {
 	events     []string
 	asked      []string // lists, as namespace and kind
 	broken     string   // a namespace that can't be read
+	forbidden  string   // a kind that may not be listed
 	policy     string
 }
 
@@ -64,12 +68,16 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 			var o client.ListOptions
 			o.ApplyOptions(opts)
-			w.asked = append(w.asked, o.Namespace+" "+strings.TrimSuffix(list.GetObjectKind().GroupVersionKind().Kind, "List"))
+			w.asked = append(w.asked, o.Namespace+" "+list.GetObjectKind().GroupVersionKind().Kind)
 			if o.Limit != inventory.PageSize {
 				t.Errorf("a list of %d at a time", o.Limit)
 			}
-			if o.Namespace == w.broken {
+			kind := strings.TrimSuffix(list.GetObjectKind().GroupVersionKind().Kind, "List")
+			switch {
+			case o.Namespace == w.broken:
 				return errors.New("the API server is away")
+			case kind == w.forbidden:
+				return apierrors.NewForbidden(schema.GroupResource{Resource: kind}, "", errors.New("it may not"))
 			}
 			return c.List(ctx, list, opts...)
 		},
@@ -297,4 +305,47 @@ func TestNoMetricsWithoutLeading(t *testing.T) {
 		<-done
 		w.metrics(t)
 	})
+}
+
+// What stands beside a workload counts. Of a kind that may not be listed nobody knows what is there.
+func TestObjectsBeside(t *testing.T) {
+	d := deployment("api", "app:1")
+	d.Spec.Template.Labels = map[string]string{"app": "api"}
+	w := newWorld(t, d, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "api"}, Spec: corev1.ServiceSpec{Selector: d.Spec.Template.Labels}})
+	w.policy = "{profile: off, rules: {single-replica: {level: warn}}}"
+	w.scan(t)
+	w.metrics(t, `{level="warn",namespace="shop",rule="single-replica"} 1`)
+	for _, w.forbidden = range []string{"HorizontalPodAutoscaler", "ScaledObject", "Service"} {
+		w.scan(t)
+		w.metrics(t)
+	}
+	w.forbidden = ""
+	scaler := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api"}}
+	scaler.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "api"}
+	if err := w.Client.Create(t.Context(), scaler); err != nil {
+		t.Fatal(err)
+	}
+	w.scan(t)
+	w.metrics(t)
+}
+
+// Environments are compared from the first pass on, and with what is known of one that can't be read just now.
+func TestEnvironments(t *testing.T) {
+	staging, production := deployment("api", "app:1"), deployment("api", "other:1")
+	staging.Namespace, production.Namespace = "staging", "production"
+	w := newWorld(t, staging, production)
+	w.policy = "{profile: off, rules: {parity-drift: {level: audit}}}"
+	w.namespaces = []string{"production", "staging"}
+	both := []string{`{level="audit",namespace="production",rule="parity-drift"} 1`, `{level="audit",namespace="staging",rule="parity-drift"} 1`}
+	w.scan(t)
+	w.metrics(t, both...)
+	w.asked, w.broken = nil, "production"
+	w.scan(t)
+	w.metrics(t, both...)
+	if want := 1 + len(inventory.Workloads) + len(inventory.Companions); len(w.asked) != want {
+		t.Errorf("%d requests; want %d: %q", len(w.asked), want, w.asked)
+	}
+	w.namespaces = []string{"staging"} // the other one is opted out, and known no more
+	w.scan(t)
+	w.metrics(t)
 }

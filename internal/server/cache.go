@@ -25,7 +25,9 @@ func newObjects(mgr ctrl.Manager, o Options, live client.Reader, kinds discovery
 	if err != nil {
 		return nil, fmt.Errorf("cache of objects with references: %w", err)
 	}
-	return &cluster.Objects{Cache: objects, Live: live, Discovery: kinds, Sources: o.Sources, Log: log}, nil
+	sources := o.Sources
+	sources.LimitRanges = true
+	return &cluster.Objects{Cache: objects, Live: live, Discovery: kinds, Sources: sources, Log: log}, nil
 }
 
 // warmUp makes the cache hold the metadata of namespaces and service accounts from the start, and not from the first

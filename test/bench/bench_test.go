@@ -47,6 +47,9 @@ func (cluster) ServiceAccount(context.Context, string, string) (map[string]strin
 func (cluster) Object(context.Context, string, string, string) []byte { return nil }
 
 func (cluster) Monitored(string, *corev1.Pod) string { return "" }
+func (cluster) Defaults(context.Context, string) (policy.Defaults, bool) {
+	return policy.Defaults{}, true
+}
 
 func (cluster) Kubernetes() policy.Kubernetes {
 	return policy.Kubernetes{APIServer: 37, OldestKubelet: 37}

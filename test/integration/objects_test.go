@@ -56,8 +56,14 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // objects looks things up in the API server, and notes what it sends.
 func objects(t *testing.T, sources cluster.Sources) (*cluster.Objects, *requestLog) {
 	t.Helper()
+	return objectsAs(t, config, sources)
+}
+
+// objectsAs does so with the rights of a configuration.
+func objectsAs(t *testing.T, as *rest.Config, sources cluster.Sources) (*cluster.Objects, *requestLog) {
+	t.Helper()
 	sent := &requestLog{}
-	noted := rest.CopyConfig(config)
+	noted := rest.CopyConfig(as)
 	noted.Wrap(sent.wrap)
 	held, err := cache.New(noted, cluster.CacheOptions())
 	if err != nil {

@@ -18,8 +18,6 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -80,26 +78,18 @@ func vault(t *testing.T) (*emulator.Emulator, *azure.Client) {
 // allowRollouts gives a service account the rights that the chart gives for rollouts, and an empty Lease.
 func allowRollouts(t *testing.T, ns, account string) {
 	t.Helper()
-	name := unique("roller")
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
+	allow(t, ns, account, rollout.LeaseName, []rbacv1.PolicyRule{
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"list", "patch"}},
 		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
-		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{rollout.LeaseName}, Verbs: []string{"get", "update"}},
-	}}
-	create(t, role, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: account, Namespace: ns}}},
-		&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: rollout.LeaseName}})
+	})
 }
 
 // roller is a configuration with these rights, and no others.
 func roller(t *testing.T, ns string) *rest.Config {
 	t.Helper()
 	allowRollouts(t, ns, "roller")
-	limited := rest.CopyConfig(config)
-	limited.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + ns + ":roller"}
-	return limited
+	return as(ns, "roller")
 }
 
 // secretDeployment is at rest, though nobody works on it here, and asks to be rolled out.
@@ -205,47 +195,18 @@ func TestRollout(t *testing.T) {
 // runRollouts runs the controller as the webhook does, with the chart's rights, until the test ends.
 func runRollouts(t *testing.T, ns string, versions rollout.Versions) {
 	t.Helper()
-	limited := roller(t, ns)
-	direct, err := client.New(limited, client.Options{Scheme: scheme.Scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock, err := election.NewLock(limited, ns, rollout.LeaseName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := kubernetes.NewForConfig(limited)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: set.EventsV1()})
-	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
-		t.Fatal(err)
-	}
 	inForce := policy.Default(rules.Catalogue{})
-	log := &syncBuffer{}
-	controller := &rollout.Controller{Client: direct, Versions: versions, Recorder: broadcaster.NewRecorder(scheme.Scheme, "twelvefold"),
-		Namespaces: func(context.Context) ([]string, error) { return []string{ns}, nil }, Policy: func() *policy.Policy { return inForce },
-		Input: func(_ context.Context, o manifest.Object) review.Input {
-			return review.Input{Object: o, Policy: inForce, Facts: policy.Facts{Namespace: ns, AgentImage: "agent:1", Kubernetes: policy.Kubernetes{APIServer: 37}},
-				ServiceAccount: func(string) (map[string]string, error) {
-					return map[string]string{"azure.workload.identity/client-id": "22222222-2222-4222-8222-222222222222", "azure.workload.identity/tenant-id": "t"}, nil
-				}}
-		},
-		Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: rollout.NewMetrics(prometheus.NewRegistry()), Options: rollout.Options{Interval: 100 * time.Millisecond}}
-	elected := &election.Elected{Lock: lock, Run: controller.Run, Log: controller.Log}
-	done := make(chan error, 1)
-	go func() { done <- elected.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		broadcaster.Shutdown()
-		if t.Failed() {
-			t.Logf("the controller's log:\n%s", log.String())
-		}
+	elect(t, roller(t, ns), ns, rollout.LeaseName, func(string) {}, func(direct client.Client, recorder events.EventRecorder, log *slog.Logger) func(context.Context) {
+		controller := &rollout.Controller{Client: direct, Versions: versions, Recorder: recorder,
+			Namespaces: func(context.Context) ([]string, error) { return []string{ns}, nil }, Policy: func() *policy.Policy { return inForce },
+			Input: func(_ context.Context, o manifest.Object) review.Input {
+				return review.Input{Object: o, Policy: inForce, Facts: policy.Facts{Namespace: ns, AgentImage: "agent:1", Kubernetes: policy.Kubernetes{APIServer: 37}},
+					ServiceAccount: func(string) (map[string]string, error) {
+						return map[string]string{"azure.workload.identity/client-id": "22222222-2222-4222-8222-222222222222", "azure.workload.identity/tenant-id": "t"}, nil
+					}}
+			},
+			Log: log, Metrics: rollout.NewMetrics(prometheus.NewRegistry()), Options: rollout.Options{Interval: 100 * time.Millisecond}}
+		return controller.Run
 	})
 }
 

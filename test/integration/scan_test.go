@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,20 +12,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	appsv1 "k8s.io/api/apps/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"twelvefold.dev/internal/election"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
@@ -32,32 +31,26 @@ import (
 	"twelvefold.dev/internal/scan"
 )
 
-// allowScan gives a service account the rights that the chart gives for the scan, and an empty Lease.
-func allowScan(t *testing.T, ns, account string) {
+// allowScan gives a service account the rights that the chart gives for the scan, but for some resources, and an empty Lease.
+func allowScan(t *testing.T, ns, account string, without ...string) {
 	t.Helper()
-	name := unique("scanner")
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
+	rights := []rbacv1.PolicyRule{
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"batch"}, Resources: []string{"cronjobs", "jobs"}, Verbs: []string{"list"}},
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods", "services", "persistentvolumeclaims"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"autoscaling"}, Resources: []string{"horizontalpodautoscalers"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"keda.sh"}, Resources: []string{"scaledobjects"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 		{APIGroups: []string{"openreports.io"}, Resources: []string{"reports"}, Verbs: []string{"list", "create", "update", "delete"}},
-		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{scan.LeaseName}, Verbs: []string{"get", "update"}},
-	}}
-	create(t, role, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Name: account, Namespace: ns}}},
-		&coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: scan.LeaseName}})
+	}
+	allow(t, ns, account, scan.LeaseName, slices.DeleteFunc(rights, func(r rbacv1.PolicyRule) bool { return slices.Contains(without, r.Resources[0]) }))
 }
 
 // older is a Deployment from before its namespace was opted in, which no webhook has seen.
 func older(t *testing.T) *appsv1.Deployment {
 	t.Helper()
-	ns := namespace(t, nil)
-	labels := map[string]string{"app.kubernetes.io/name": "app"}
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "api"}, Spec: appsv1.DeploymentSpec{
-		Selector: &metav1.LabelSelector{MatchLabels: labels},
-		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app:latest"}}}}}}
+	d := app(namespace(t, nil), "api", "app:latest")
 	create(t, d)
 	return d
 }
@@ -82,6 +75,8 @@ func scanned(t *testing.T, p *process, d *appsv1.Deployment) {
 	})
 }
 
+const twoRules = "{profile: off, rules: {mutable-tag: {level: deny}, bare-pod: {level: warn}}}"
+
 // TestScan finds a workload that no webhook has seen, page by page, and tells of it once.
 func TestScan(t *testing.T) {
 	d := older(t)
@@ -93,16 +88,14 @@ func TestScan(t *testing.T) {
 		create(t, p)
 	}
 	registry := prometheus.NewRegistry()
-	runScanner(t, ns, registry, false)
-
-	want := `# HELP twelvefold_scan_findings Findings in workloads that run, as of the last scan, by namespace, rule and level.
-# TYPE twelvefold_scan_findings gauge
-twelvefold_scan_findings{level="deny",namespace="` + ns + `",rule="mutable-tag"} 1
-twelvefold_scan_findings{level="warn",namespace="` + ns + `",rule="bare-pod"} 201
-`
-	until(t, "the metrics tell of it", func() bool {
-		return testutil.GatherAndCompare(registry, strings.NewReader(want), "twelvefold_scan_findings") == nil
-	})
+	runScanner(t, registry, scanning{namespaces: []string{ns}, policy: twoRules})
+	tell := func(lines ...string) func() bool {
+		return func() bool {
+			return testutil.GatherAndCompare(registry, strings.NewReader(found(lines...)), "twelvefold_scan_findings") == nil
+		}
+	}
+	denied, bare := `{level="deny",namespace="`+ns+`",rule="mutable-tag"} 1`, `{level="warn",namespace="`+ns+`",rule="bare-pod"} 201`
+	until(t, "the metrics tell of it", tell(denied, bare))
 	about := func() (told []eventsv1.Event) {
 		var list eventsv1.EventList
 		if err := admin.List(t.Context(), &list, client.InNamespace(ns)); err != nil {
@@ -125,9 +118,7 @@ twelvefold_scan_findings{level="warn",namespace="` + ns + `",rule="bare-pod"} 20
 	if err := admin.Update(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the metrics tell that it is mended", func() bool {
-		return testutil.GatherAndCompare(registry, strings.NewReader(strings.Replace(want, `twelvefold_scan_findings{level="deny",namespace="`+ns+`",rule="mutable-tag"} 1`+"\n", "", 1)), "twelvefold_scan_findings") == nil
-	})
+	until(t, "the metrics tell that it is mended", tell(bare))
 	if told := about(); len(told) != 1 || told[0].Series != nil {
 		t.Errorf("%d Events on a workload that was looked at several times", len(told))
 	}
@@ -141,8 +132,7 @@ func TestScanReports(t *testing.T) {
 	foreign, stale := report(ns, "foreign"), report(namespace(t, nil), "twelvefold-deployment-gone") // whose namespace is not opted in any more
 	stale.SetLabels(map[string]string{"app.kubernetes.io/managed-by": "twelvefold"})
 	create(t, foreign, stale)
-	registry := prometheus.NewRegistry()
-	runScanner(t, ns, registry, true)
+	runScanner(t, prometheus.NewRegistry(), scanning{namespaces: []string{ns}, policy: twoRules, reports: true})
 
 	got := report(ns, "twelvefold-deployment-api")
 	there := func(o *unstructured.Unstructured) bool {
@@ -200,54 +190,96 @@ func report(ns, name string) *unstructured.Unstructured {
 	return o
 }
 
+// scanning is what a scanner does.
+type scanning struct {
+	namespaces []string
+	policy     string // spec
+	reports    bool
+	without    string // a resource that it may not list
+}
+
 // runScanner runs the scan as the webhook does, with the chart's rights, until the test ends.
-func runScanner(t *testing.T, ns string, registry prometheus.Registerer, reports bool) {
+func runScanner(t *testing.T, registry prometheus.Registerer, s scanning) {
 	t.Helper()
-	allowScan(t, ns, "scanner")
-	limited := rest.CopyConfig(config)
-	limited.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + ns + ":scanner"}
-	direct, err := client.New(limited, client.Options{Scheme: scheme.Scheme})
+	ns := namespace(t, nil)
+	allowScan(t, ns, "scanner", s.without)
+	inForce, err := policy.Parse([]byte("apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: "+s.policy), rules.Catalogue{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	lock, err := election.NewLock(limited, ns, scan.LeaseName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := kubernetes.NewForConfig(limited)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: set.EventsV1()})
-	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
-		t.Fatal(err)
-	}
-	inForce, err := policy.Parse([]byte("apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: {profile: off, rules: {mutable-tag: {level: deny}, bare-pod: {level: warn}}}"), rules.Catalogue{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &syncBuffer{}
-	scanner := &scan.Scanner{Interval: 100 * time.Millisecond, Client: direct, Recorder: broadcaster.NewRecorder(scheme.Scheme, "twelvefold"),
-		Namespaces: func(context.Context) ([]string, error) { return []string{ns}, nil },
-		Input: func(_ context.Context, o manifest.Object) review.Input {
-			return review.Input{Object: o, Policy: inForce, Facts: policy.Facts{Namespace: ns, AgentImage: "agent:1", Kubernetes: policy.Kubernetes{APIServer: 37}}}
-		},
-		Metrics: scan.NewMetrics(registry), Log: slog.New(slog.NewTextHandler(log, nil)), Now: time.Now}
-	if reports {
-		scanner.Reports = &scan.Reports{Client: direct, Now: time.Now}
-	}
-	elected := &election.Elected{Lock: lock, Run: scanner.Run, Log: scanner.Log}
-	done := make(chan error, 1)
-	go func() { done <- elected.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+	atEnd := func(log string) {
+		if s.without == "" && strings.Contains(log, "WARN") || s.without != "" && !strings.Contains(log, "may not list "+s.without) {
+			t.Errorf("the scanner's log:\n%s", log)
 		}
-		broadcaster.Shutdown()
-		if text := log.String(); t.Failed() || strings.Contains(text, "WARN") {
-			t.Errorf("the scanner's log:\n%s", text)
+	}
+	elect(t, as(ns, "scanner"), ns, scan.LeaseName, atEnd, func(direct client.Client, recorder events.EventRecorder, log *slog.Logger) func(context.Context) {
+		scanner := &scan.Scanner{Interval: 100 * time.Millisecond, Client: direct, Recorder: recorder,
+			Namespaces: func(context.Context) ([]string, error) { return s.namespaces, nil },
+			Input: func(_ context.Context, o manifest.Object) review.Input {
+				return review.Input{Object: o, Policy: inForce, Facts: policy.Facts{Namespace: o.Namespace, AgentImage: "agent:1", Kubernetes: policy.Kubernetes{APIServer: 37}}}
+			},
+			Metrics: scan.NewMetrics(registry), Log: log, Now: time.Now}
+		if s.reports {
+			scanner.Reports = &scan.Reports{Client: direct, Now: time.Now}
 		}
+		return scanner.Run
 	})
+}
+
+// TestScanBeside finds what only shows beside other objects, and says nothing where it may not read them.
+func TestScanBeside(t *testing.T) {
+	shop := unique("shop")
+	staging, production := shop+"-staging", shop+"-production"
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: staging}}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: production}})
+	const api, next = "contoso.azurecr.io/api:1.4.2", "contoso.azurecr.io/api-next:1.5.0"
+	files := app(production, "files", "contoso.azurecr.io/files:1")
+	files.Spec.Replicas = new(int32(2))
+	files.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+	files.Spec.Template.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: production, Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}}
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: production, Name: "api"}, Spec: corev1.ServiceSpec{
+		Selector: map[string]string{"app.kubernetes.io/name": "api"}, SessionAffinity: corev1.ServiceAffinityClientIP,
+		Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromString("http")}}}}
+	reindex := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: production, Name: "reindex"}, Spec: batchv1.CronJobSpec{Schedule: "@daily"}}
+	reindex.Spec.JobTemplate.Spec.Template = app(production, "api", "contoso.azurecr.io/api:1.3.9").Spec.Template
+	reindex.Spec.JobTemplate.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	create(t, app(staging, "api", next), app(production, "api", api), files, claim, service, reindex)
+
+	const sixRules = "{profile: off, rules: {replicated-pvc: {level: warn}, single-replica: {level: warn}, sticky-session: {level: warn}, " +
+		"admin-image-mismatch: {level: warn}, parity-drift: {level: audit}, port-undeclared: {level: warn}}}"
+	for _, without := range []string{"", "horizontalpodautoscalers"} {
+		t.Run("without "+without, func(t *testing.T) {
+			registry := prometheus.NewRegistry()
+			runScanner(t, registry, scanning{namespaces: []string{staging, production}, policy: sixRules, without: without})
+			want := []string{`{level="audit",namespace="` + staging + `",rule="parity-drift"} 1`, `{level="audit",namespace="` + production + `",rule="parity-drift"} 1`}
+			for _, rule := range []string{"admin-image-mismatch", "port-undeclared", "replicated-pvc", "single-replica", "sticky-session"} {
+				if rule != "single-replica" || without == "" {
+					want = append(want, `{level="warn",namespace="`+production+`",rule="`+rule+`"} 1`)
+				}
+			}
+			until(t, "a scan has ended", func() bool {
+				n, err := testutil.GatherAndCount(registry, "twelvefold_scan_timestamp_seconds")
+				return err == nil && n > 0
+			})
+			if err := testutil.GatherAndCompare(registry, strings.NewReader(found(want...)), "twelvefold_scan_findings"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// found are the metrics of findings, as they are scraped.
+func found(lines ...string) string {
+	return "# HELP twelvefold_scan_findings Findings in workloads that run, as of the last scan, by namespace, rule and level.\n" +
+		"# TYPE twelvefold_scan_findings gauge\ntwelvefold_scan_findings" + strings.Join(lines, "\ntwelvefold_scan_findings") + "\n"
+}
+
+// app is a Deployment of one container that declares no port.
+func app(ns, name, image string) *appsv1.Deployment {
+	labels := map[string]string{"app.kubernetes.io/name": name}
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: image}}}}}}
 }

@@ -44,6 +44,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("references in ConfigMaps with the label are resolved", fromConfigMap)
 	t.Run("a denial shows every finding", denied)
 	t.Run("a workload is warned about", warned)
+	t.Run("a namespace's defaults count for templates", defaulted)
 	t.Run("ephemeral containers are judged", ephemeral)
 	t.Run("a dry run is answered alike", dryRun)
 	t.Run("another webhook may add to the pod", reinvoked)

@@ -41,6 +41,9 @@ var affinityAnnotations = map[string]string{
 }
 
 func checkStickySession(s *Subject, report func(Violation)) {
+	if s.IsJob() { // nobody waits for an answer of it
+		return
+	}
 	services, _ := s.services() // of those that are known it is true
 	var names []string
 	for _, service := range services {

@@ -50,7 +50,7 @@ func (s *Subject) given() (all corev1.ResourceRequirements, known bool) {
 	if pod := s.Pod.Spec.Resources; pod != nil {
 		all.Requests, all.Limits = pod.Requests, pod.Limits
 	}
-	if s.Facts.Defaults == nil {
+	if s.Facts.Defaults == nil || !s.Facts.Template && !s.Facts.Offline { // a pod in a request has them already
 		return all, true
 	}
 	defaults, known := s.Facts.Defaults()
