@@ -98,10 +98,9 @@ func (in *input) readCluster(c *cobra.Command, use func([]review.Input) bool) er
 			return err
 		}
 		inputs := review.Offline(contents.Objects, effective, facts, contents.Unread...)
-		inputs = slices.DeleteFunc(inputs, func(in review.Input) bool {
-			_, hasPod, err := in.Object.Template()
-			return err == nil && !hasPod
-		})
+		if inputs, _, err = workloadsOf(inputs); err != nil {
+			return err
+		}
 		for i := range inputs {
 			inputs[i].Facts.Twins = contents.Twins.Of
 		}

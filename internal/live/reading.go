@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"twelvefold.dev/internal/inventory"
@@ -106,6 +107,10 @@ func (r *Reading) note(what, so, namespace string) {
 	r.gaps[i].namespaces = append(r.gaps[i].namespaces, namespace)
 }
 
+// workloads are what is judged. ReplicaSets are those of other controllers than Deployments, such as Argo's Rollouts.
+var workloads = append(inventory.Workloads[:len(inventory.Workloads):len(inventory.Workloads)],
+	inventory.Kind{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), Resource: "replicasets"})
+
 // pass is one way through the namespaces.
 type pass struct {
 	reading            *Reading
@@ -118,7 +123,7 @@ type pass struct {
 func (r *Reading) begin(ctx context.Context) *pass {
 	isScraper := func(kind inventory.Kind) bool { return slices.Contains(monitors.Kinds(), kind.GroupVersionKind) }
 	p := &pass{reading: r, twins: &review.Twins{},
-		workloads: inventory.Lister{Client: r.Cluster.reader, Kinds: inventory.Workloads},
+		workloads: inventory.Lister{Client: r.Cluster.reader, Kinds: workloads},
 		besides:   inventory.Lister{Client: r.Cluster.reader, Kinds: slices.Concat(inventory.Companions, inventory.Sources)}}
 	everywhere := inventory.Lister{Client: r.Cluster.reader, Kinds: slices.DeleteFunc(inventory.All(), func(kind inventory.Kind) bool { return !isScraper(kind) })}
 	if found, err := everywhere.List(ctx, ""); err == nil && len(found.Unread) == 0 {
@@ -153,6 +158,9 @@ func (p *pass) progress(half, namespace int) {
 func (p *pass) read(ctx context.Context, namespace Namespace) (Contents, error) {
 	contents := Contents{Namespace: namespace.Name, Twins: p.twins}
 	found, err := p.workloads.List(ctx, namespace.Name)
+	for _, unread := range found.Unread {
+		p.reading.note(unread.String(), "those without a Deployment are not judged", namespace.Name)
+	}
 	if err != nil || len(found.Objects) == 0 { // nobody asks what is beside nothing
 		return contents, err
 	}
@@ -184,7 +192,7 @@ func some(names []string) string {
 
 // Workloads are those of a namespace.
 func (c *Cluster) Workloads(ctx context.Context, namespace string) ([]manifest.Object, error) {
-	lister := inventory.Lister{Client: c.reader, Kinds: inventory.Workloads}
+	lister := inventory.Lister{Client: c.reader, Kinds: workloads}
 	found, err := lister.List(ctx, namespace)
 	if apierrors.IsForbidden(err) {
 		resource, _, _ := strings.Cut(err.Error(), ":")
