@@ -17,9 +17,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"twelvefold.dev/internal/cli"
+	"twelvefold.dev/internal/inventory"
 )
 
 // reader is a kubeconfig of a user who has the rights of the rules and no others.
@@ -351,5 +355,89 @@ func TestWithoutRights(t *testing.T) {
 		if code != 2 || out != "" || !strings.Contains(messages, "deployments.apps may not be listed in "+ns+" (kubectl auth can-i list deployments.apps -n "+ns+")") {
 			t.Errorf("%q: status %d, %s%s", args, code, messages, out)
 		}
+	}
+}
+
+// TestDocumentedCommands runs what README and docs say of clusters, as it stands there.
+func TestDocumentedCommands(t *testing.T) {
+	var commands [][]string
+	for _, file := range []string{"../../README.md", "../../docs/cluster.md", "../../docs/report.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(line, "#")
+			line, _, _ = strings.Cut(line, ">")
+			if words := strings.Fields(line); strings.HasPrefix(line, "    twelvefold ") && slices.Contains(words, "--cluster") {
+				commands = append(commands, words[1:])
+			}
+		}
+	}
+	if len(commands) < 10 {
+		t.Fatalf("%d commands", len(commands))
+	}
+	for _, name := range []string{"shop", "search", "staging", "production"} {
+		for _, o := range []client.Object{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, deployment(name, "api", "api:1.0")} {
+			if err := client.IgnoreAlreadyExists(admin.Create(t.Context(), o)); err != nil { // their names are the docs'
+				t.Fatal(err)
+			}
+		}
+	}
+	loaded, err := clientcmd.LoadFromFile(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded.Contexts["production"] = loaded.Contexts[loaded.CurrentContext]
+	t.Chdir(t.TempDir())
+	if err := clientcmd.WriteToFile(*loaded, "kubeconfig"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", "kubeconfig")
+	for _, name := range []string{"new.yaml", "current.yaml", "policy.yaml"} {
+		if err := os.WriteFile(name, []byte(tagPolicy), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range commands {
+		if out, messages, code := twelvefold(t, args...); code == 2 || out == "" {
+			t.Errorf("twelvefold %s: status %d, %s", strings.Join(args, " "), code, messages)
+		}
+	}
+}
+
+// TestDocumentedRights are those that suffice, and no Secret is among them.
+func TestDocumentedRights(t *testing.T) {
+	text, err := os.ReadFile("../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```")
+	var role rbacv1.ClusterRole
+	if err := yaml.UnmarshalStrict([]byte(block), &role); err != nil {
+		t.Fatal(err)
+	}
+	granted := map[string]bool{}
+	for _, rule := range role.Rules {
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				granted[schema.GroupResource{Group: group, Resource: resource}.String()] = true
+			}
+		}
+	}
+	for _, kind := range inventory.All() {
+		if !granted[kind.Name()] {
+			t.Errorf("the docs' role lacks %s", kind.Name())
+		}
+	}
+	if granted["secrets"] || granted["*"] {
+		t.Error("the docs' role reads Secrets")
+	}
+	ns := namespace(t, nil)
+	workloads(t, ns)
+	_, messages, code := twelvefold(t, "check", "--cluster", "--kubeconfig", reader(t, role.Rules...), "-n", ns, "--policy", write(t, "policy.yaml", tagPolicy))
+	if code != 1 || messages != "" {
+		t.Errorf("status %d, %s", code, messages)
 	}
 }
