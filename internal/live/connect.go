@@ -35,7 +35,7 @@ const (
 
 // Cluster is one that can be read.
 type Cluster struct {
-	reader    client.Reader
+	client    client.Client // past any cache; only its reads are used
 	discovery discovery.DiscoveryInterface
 	host      string
 }
@@ -56,7 +56,7 @@ func Connect(kubeconfig, contextName string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	reader, err := client.New(config, client.Options{Scheme: scheme.Scheme, HTTPClient: http})
+	reads, err := client.New(config, client.Options{Scheme: scheme.Scheme, HTTPClient: http})
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
@@ -64,7 +64,7 @@ func Connect(kubeconfig, contextName string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	return &Cluster{reader, served, config.Host}, nil
+	return &Cluster{reads, served, config.Host}, nil
 }
 
 func load(kubeconfig, contextName string) (*rest.Config, error) {
@@ -103,7 +103,7 @@ const getKubeconfig = "name one with --kubeconfig or $KUBECONFIG, or get one: az
 // Kubernetes are the versions of the API server and of the oldest kubelet. Where nodes may not be listed, the kubelets'
 // stays 0, and why is told.
 func (c *Cluster) Kubernetes(ctx context.Context) (found policy.Kubernetes, unread, err error) {
-	found, err = cluster.ReadVersions(ctx, discovery.ToServerVersionInterfaceWithContext(c.discovery), c.reader)
+	found, err = cluster.ReadVersions(ctx, discovery.ToServerVersionInterfaceWithContext(c.discovery), c.client)
 	if err != nil && found.APIServer > 0 && apierrors.IsForbidden(err) {
 		return found, err, nil
 	}

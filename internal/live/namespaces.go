@@ -39,7 +39,7 @@ func (c *Cluster) Namespaces(ctx context.Context, names []string, except ...stri
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
 	for first := true; first || list.GetContinue() != ""; first = false {
-		err := c.reader.List(ctx, list, client.Limit(inventory.PageSize), client.Continue(list.GetContinue()))
+		err := c.client.List(ctx, list, client.Limit(inventory.PageSize), client.Continue(list.GetContinue()))
 		if apierrors.IsForbidden(err) {
 			return nil, errors.New("namespaces may not be listed (kubectl auth can-i list namespaces); name those that you may read: -n <namespace>,…")
 		} else if err != nil {
@@ -68,7 +68,7 @@ func (c *Cluster) named(ctx context.Context, names []string) (all []Namespace, e
 		item := &unstructured.Unstructured{}
 		item.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 		namespace := Namespace{Name: name}
-		switch err := c.reader.Get(ctx, client.ObjectKey{Name: name}, item); {
+		switch err := c.client.Get(ctx, client.ObjectKey{Name: name}, item); {
 		case apierrors.IsNotFound(err):
 			return nil, fmt.Errorf("the cluster has no namespace %q", name)
 		case apierrors.IsForbidden(err):

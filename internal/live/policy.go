@@ -15,7 +15,7 @@ import (
 // Policy is the policy ConfigMap, nil if there is none. Where ConfigMaps may not be listed, why is told.
 func (c *Cluster) Policy(ctx context.Context) (found *corev1.ConfigMap, unread, err error) {
 	var list corev1.ConfigMapList
-	err = c.reader.List(ctx, &list, client.MatchingLabels{policy.ConfigMapLabel: "true"})
+	err = c.client.List(ctx, &list, client.MatchingLabels{policy.ConfigMapLabel: "true"})
 	if apierrors.IsForbidden(err) {
 		return nil, err, nil
 	} else if err != nil {

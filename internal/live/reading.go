@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"twelvefold.dev/internal/inventory"
 	"twelvefold.dev/internal/manifest"
@@ -16,7 +17,7 @@ import (
 	"twelvefold.dev/internal/review"
 )
 
-// Reading reads namespaces one after the other, so that only one of them is held at a time.
+// Reading reads namespaces in their order, a few at a time, and holds no more of them.
 type Reading struct {
 	Cluster    *Cluster
 	Namespaces []Namespace
@@ -49,28 +50,65 @@ type Contents struct {
 func (r *Reading) All(ctx context.Context) iter.Seq2[Contents, error] {
 	return func(yield func(Contents, error) bool) {
 		p := r.begin(ctx)
-		for i, namespace := range r.Namespaces {
-			p.progress(1, i)
-			contents, err := p.read(ctx, namespace)
-			switch {
+		for i, found := range ahead(ctx, len(r.Namespaces), p.read) {
+			r.progress(1, i)
+			name := r.Namespaces[i].Name
+			switch err := found.err; {
 			case apierrors.IsForbidden(err):
 				resource, _, _ := strings.Cut(err.Error(), ":")
 				if r.Named {
-					yield(Contents{}, forbidden(resource, namespace.Name, 1))
+					yield(Contents{}, forbidden(resource, name, 1))
 					return
 				}
-				r.note("may not list "+resource, "nothing is judged there", namespace.Name)
-				if r.left = append(r.left, namespace.Name); len(r.left) == len(r.Namespaces) {
-					yield(Contents{}, forbidden(resource, namespace.Name, len(r.left)))
+				r.note(gap{what: "may not list " + resource, so: "nothing is judged there"}, name)
+				if r.left = append(r.left, name); len(r.left) == len(r.Namespaces) {
+					yield(Contents{}, forbidden(resource, name, len(r.left)))
 				}
 				continue
 			case err != nil:
 				yield(Contents{}, r.Cluster.explain(err))
 				return
 			}
-			if !yield(contents, nil) {
+			for _, gap := range found.gaps {
+				r.note(gap, name)
+			}
+			found.contents.Twins = p.twins
+			if !yield(found.contents, nil) {
 				return
 			}
+		}
+	}
+}
+
+// parallel is how many namespaces are read at a time: most of the time is spent waiting for answers.
+const parallel = 4
+
+// ahead does something for 0 to n-1, a few at a time, and yields the results in order.
+func ahead[T any](ctx context.Context, n int, do func(ctx context.Context, i int) T) iter.Seq2[int, T] {
+	return func(yield func(int, T) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		results := make([]chan T, n)
+		for i := range results {
+			results[i] = make(chan T, 1)
+		}
+		free, done := make(chan struct{}, parallel), make(chan struct{})
+		defer close(done)
+		go func() {
+			for i := range n {
+				select {
+				case free <- struct{}{}:
+					go func() { results[i] <- do(ctx, i) }()
+				case <-done:
+					return
+				}
+			}
+		}()
+		for i := range n {
+			if !yield(i, <-results[i]) {
+				return
+			}
+			<-free
 		}
 	}
 }
@@ -98,11 +136,11 @@ func (r *Reading) Notes() (notes []string) {
 }
 
 // note adds a namespace to a gap.
-func (r *Reading) note(what, so, namespace string) {
-	i := slices.IndexFunc(r.gaps, func(g gap) bool { return g.what == what && g.so == so })
+func (r *Reading) note(found gap, namespace string) {
+	i := slices.IndexFunc(r.gaps, func(g gap) bool { return g.what == found.what && g.so == found.so })
 	if i < 0 {
 		i = len(r.gaps)
-		r.gaps = append(r.gaps, gap{what: what, so: so})
+		r.gaps = append(r.gaps, found)
 	}
 	r.gaps[i].namespaces = append(r.gaps[i].namespaces, namespace)
 }
@@ -113,72 +151,93 @@ var workloads = append(inventory.Workloads[:len(inventory.Workloads):len(invento
 
 // pass is one way through the namespaces.
 type pass struct {
-	reading            *Reading
-	workloads, besides inventory.Lister
+	cluster            *Cluster
+	namespaces         []Namespace
+	workloads, besides []inventory.Kind
 	scrapers           []manifest.Object // of all namespaces: those that scrape a pod may be in another
 	twins              *review.Twins
+}
+
+// found is what there is in a namespace.
+type found struct {
+	contents Contents
+	gaps     []gap
+	err      error
 }
 
 // begin reads what must be known of all namespaces before the first is judged.
 func (r *Reading) begin(ctx context.Context) *pass {
 	isScraper := func(kind inventory.Kind) bool { return slices.Contains(monitors.Kinds(), kind.GroupVersionKind) }
-	p := &pass{reading: r, twins: &review.Twins{},
-		workloads: inventory.Lister{Client: r.Cluster.reader, Kinds: workloads},
-		besides:   inventory.Lister{Client: r.Cluster.reader, Kinds: slices.Concat(inventory.Companions, inventory.Sources)}}
-	everywhere := inventory.Lister{Client: r.Cluster.reader, Kinds: slices.DeleteFunc(inventory.All(), func(kind inventory.Kind) bool { return !isScraper(kind) })}
+	besides := slices.DeleteFunc(slices.Concat(inventory.Companions, inventory.Sources), r.Cluster.lacks)
+	p := &pass{cluster: r.Cluster, namespaces: r.Namespaces, workloads: workloads, besides: besides, twins: &review.Twins{}}
+	everywhere := r.Cluster.lister(slices.DeleteFunc(slices.Clone(besides), func(kind inventory.Kind) bool { return !isScraper(kind) }))
 	if found, err := everywhere.List(ctx, ""); err == nil && len(found.Unread) == 0 {
 		p.scrapers = found.Objects
-		p.besides.Kinds = slices.DeleteFunc(p.besides.Kinds, isScraper)
+		p.besides = slices.DeleteFunc(p.besides, isScraper)
 	} // else those of each namespace
 	if len(r.Namespaces) > 1 {
-		p.readTwins(ctx)
+		r.readTwins(ctx, p.twins)
 	}
 	return p
 }
 
 // readTwins looks through the workloads of all namespaces. One that can't be read is told of when its turn comes.
-func (p *pass) readTwins(ctx context.Context) {
+func (r *Reading) readTwins(ctx context.Context, twins *review.Twins) {
 	twinned := slices.DeleteFunc(slices.Clone(inventory.Workloads), func(kind inventory.Kind) bool { return !review.HasTwins(kind.Kind) })
-	lister := inventory.Lister{Client: p.workloads.Client, Kinds: twinned}
-	for i, namespace := range p.reading.Namespaces {
-		p.progress(0, i)
-		if found, err := lister.List(ctx, namespace.Name); err == nil {
-			p.twins.Put(namespace.Name, found.Objects)
+	list := func(ctx context.Context, i int) []manifest.Object {
+		found, err := r.Cluster.lister(twinned).List(ctx, r.Namespaces[i].Name)
+		if err != nil {
+			return nil
 		}
+		return found.Objects
+	}
+	for i, objects := range ahead(ctx, len(r.Namespaces), list) {
+		r.progress(0, i)
+		twins.Put(r.Namespaces[i].Name, objects)
 	}
 }
 
-// progress tells of the half that begins with a namespace: 0, all are looked through, or 1, they are read.
-func (p *pass) progress(half, namespace int) {
-	if n := len(p.reading.Namespaces); p.reading.Progress != nil {
-		p.reading.Progress(float64(half*n+namespace) / float64(2*n))
+// progress tells of the half that has come to a namespace: 0, all are looked through, or 1, they are read.
+func (r *Reading) progress(half, namespace int) {
+	if n := len(r.Namespaces); r.Progress != nil {
+		r.Progress(float64(half*n+namespace) / float64(2*n))
 	}
 }
 
-func (p *pass) read(ctx context.Context, namespace Namespace) (Contents, error) {
-	contents := Contents{Namespace: namespace.Name, Twins: p.twins}
-	found, err := p.workloads.List(ctx, namespace.Name)
-	for _, unread := range found.Unread {
-		p.reading.note(unread.String(), "those without a Deployment are not judged", namespace.Name)
+func (p *pass) read(ctx context.Context, i int) (f found) {
+	namespace := p.namespaces[i]
+	f.contents.Namespace = namespace.Name
+	workloads, err := p.cluster.lister(p.workloads).List(ctx, namespace.Name)
+	for _, unread := range workloads.Unread {
+		f.gaps = append(f.gaps, gap{what: unread.String(), so: "those without a Deployment are not judged"})
 	}
-	if err != nil || len(found.Objects) == 0 { // nobody asks what is beside nothing
-		return contents, err
+	if err != nil || len(workloads.Objects) == 0 { // nobody asks what is beside nothing
+		f.err = err
+		return f
 	}
 	if namespace.Object == nil {
-		p.reading.note("may not get namespaces", "their labels are unknown, by which the policy may tell them apart", namespace.Name)
+		f.gaps = append(f.gaps, gap{what: "may not get namespaces", so: "their labels are unknown, by which the policy may tell them apart"})
 	} else {
-		contents.Objects = append(contents.Objects, *namespace.Object)
+		f.contents.Objects = append(f.contents.Objects, *namespace.Object)
 	}
-	contents.Objects = append(append(contents.Objects, found.Objects...), p.scrapers...)
-	if found, err = p.besides.List(ctx, namespace.Name); err != nil {
-		return contents, err
+	besides, err := p.cluster.lister(p.besides).List(ctx, namespace.Name)
+	for _, unread := range besides.Unread {
+		f.gaps = append(f.gaps, gap{what: unread.String(), so: "what needs them is not judged"})
 	}
-	for _, unread := range found.Unread {
-		p.reading.note(unread.String(), "what needs them is not judged", namespace.Name)
-	}
-	contents.Objects = append(contents.Objects, found.Objects...)
-	contents.Unread = found.UnreadKinds()
-	return contents, nil
+	f.contents.Objects = slices.Concat(f.contents.Objects, workloads.Objects, p.scrapers, besides.Objects)
+	f.contents.Unread = besides.UnreadKinds()
+	f.err = err
+	return f
+}
+
+func (c *Cluster) lister(kinds []inventory.Kind) *inventory.Lister {
+	return &inventory.Lister{Client: c.client, Kinds: kinds}
+}
+
+// lacks says whether the API server has no such kind. Trouble shows when it is listed.
+func (c *Cluster) lacks(kind inventory.Kind) bool {
+	_, err := c.client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
+	return meta.IsNoMatchError(err)
 }
 
 // some are the first of the names, and how many more.
@@ -192,8 +251,7 @@ func some(names []string) string {
 
 // Workloads are those of a namespace.
 func (c *Cluster) Workloads(ctx context.Context, namespace string) ([]manifest.Object, error) {
-	lister := inventory.Lister{Client: c.reader, Kinds: workloads}
-	found, err := lister.List(ctx, namespace)
+	found, err := c.lister(workloads).List(ctx, namespace)
 	if apierrors.IsForbidden(err) {
 		resource, _, _ := strings.Cut(err.Error(), ":")
 		return nil, forbidden(resource, namespace, 1)
