@@ -72,6 +72,9 @@ func interruptible(c *cobra.Command) (context.Context, context.CancelFunc) {
 }
 
 func (in *input) readCluster(c *cobra.Command, use func([]review.Input) bool) error {
+	if err := in.checkNamespaces(c); err != nil {
+		return err
+	}
 	ctx, stop := interruptible(c)
 	defer stop()
 	cluster, err := live.Connect(in.kubeconfig, in.context)

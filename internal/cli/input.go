@@ -83,6 +83,9 @@ func (in *input) sources(c *cobra.Command, args []string) ([]source, error) {
 	if len(files) == 0 {
 		return nil, errors.New(in.nothing(c))
 	}
+	if err := in.checkNamespaces(c); err != nil {
+		return nil, err
+	}
 	if len(in.namespaces) > 1 {
 		return nil, fmt.Errorf("-n %s: objects in files that name no namespace are in one", strings.Join(in.namespaces, ","))
 	}
@@ -99,6 +102,14 @@ func (in *input) sources(c *cobra.Command, args []string) ([]source, error) {
 		sources = append(sources, found...)
 	}
 	return sources, nil
+}
+
+// checkNamespaces refuses an empty name, which is most likely a variable that is not set: it must not mean all of a cluster.
+func (in *input) checkNamespaces(c *cobra.Command) error {
+	if c.Flags().Changed("namespace") && (len(in.namespaces) == 0 || slices.Contains(in.namespaces, "")) {
+		return errors.New("-n: an empty name")
+	}
+	return nil
 }
 
 func (in *input) nothing(c *cobra.Command) string {
