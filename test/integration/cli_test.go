@@ -16,6 +16,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/clientcmd"
@@ -187,6 +188,44 @@ func TestCheckOfCluster(t *testing.T) {
 		if out, _, _ := twelvefold(t, "check", "--cluster", "--kubeconfig", kubeconfig, "-n", ns, "--policy", file, "-o", format); !strings.Contains(out, want) {
 			t.Errorf("%s: no %s in:\n%s", format, want, out)
 		}
+	}
+}
+
+// TestClusterAndDumpAgree gives the same verdict on the same workloads, whichever way they come.
+func TestClusterAndDumpAgree(t *testing.T) {
+	ns := namespace(t, map[string]string{"tier": "prod"})
+	workloads(t, ns)
+	create(t, &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "defaults"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+		Type: corev1.LimitTypeContainer, Default: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}}}}})
+	policy := write(t, "policy.yaml", "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: {namespaces: [{match: {labels: {tier: prod}}, environment: production, profile: strict}]}\n")
+	dump, messages, code := kubectl(t, "", "get", "deploy,sts,ds,cronjob,job,pod,svc,ing,hpa,pvc,limits,sa", "-n", ns, "-o", "yaml")
+	if code != 0 {
+		t.Fatal(messages)
+	}
+	itself, _, _ := kubectl(t, "", "get", "ns", ns, "-o", "yaml")
+	findings := func(args ...string) (found []string) {
+		out, messages, code := twelvefold(t, append(args, "--policy", policy, "-o", "json")...)
+		var report struct {
+			Findings []struct {
+				Rule, Level, Path, Message, Fix string
+				Object                          struct{ Kind, Name string }
+			}
+		}
+		if err := json.Unmarshal([]byte(out), &report); err != nil || code != 1 {
+			t.Fatalf("%q: status %d, %s, %v", args, code, messages, err)
+		}
+		for _, f := range report.Findings {
+			if f.Object.Name != "api-x" { // a Deployment's pod, which only a dump has beside it
+				found = append(found, fmt.Sprint(f))
+			}
+		}
+		slices.Sort(found)
+		return found
+	}
+	live := findings("check", "--cluster", "--kubeconfig", kubeconfig, "-n", ns)
+	dumped := findings("check", "-f", write(t, "dump.yaml", dump+"---\n"+itself))
+	if diff := cmp.Diff(dumped, live); diff != "" || len(live) < 20 {
+		t.Errorf("%d findings (-dump +cluster):\n%s", len(live), diff)
 	}
 }
 
