@@ -268,6 +268,7 @@ func TestRightsOfTheScan(t *testing.T) {
 	container := get[*appsv1.Deployment](t, on, "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0]
 	mustHaveArg(t, container, "--scan=true")
 	mustHaveArg(t, container, "--scan-interval=30m")
+	mustHaveArg(t, container, "--scan-registry=false")
 	reports := rbacv1.PolicyRule{APIGroups: []string{"openreports.io"}, Resources: []string{"reports"}, Verbs: []string{"list", "create", "update", "delete"}}
 	for values, want := range map[string]bool{"scan.enabled=true": true, "scan.enabled=false": false} {
 		granted := get[*rbacv1.ClusterRole](t, render(t, values, "scan.reports=true"), name).Rules

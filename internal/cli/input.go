@@ -35,6 +35,7 @@ type input struct {
 	labels     map[string]string
 	kubernetes string
 	agentImage string
+	registry   bool
 	clusterFlags
 }
 
@@ -62,6 +63,7 @@ func (in *input) addCommonFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVarP(&in.files, "filename", "f", nil, "file, directory, or - for standard input; may be repeated")
 	f.StringToStringVar(&in.labels, "namespace-labels", nil, "labels of the namespace, where the input holds no Namespace: k=v,…")
+	f.BoolVar(&in.registry, "registry", false, "ask the registries of images for labels that tell their source; signs in as docker does")
 	f.StringVar(&in.agentImage, "agent-image", "twelvefold-agent", "image of injected containers")
 }
 
@@ -169,6 +171,7 @@ func (in *input) facts() (policy.Facts, error) {
 		NamespaceLabels: in.labels,
 		Kubernetes:      policy.Kubernetes{APIServer: minor, OldestKubelet: minor},
 		AgentImage:      in.agentImage,
+		Lookup:          policy.Lookup{Labels: in.imageLabels()},
 	}, err
 }
 

@@ -111,8 +111,9 @@ func sarif(t *testing.T, stdin string, args ...string) (results []result) {
 			Tool struct {
 				Driver struct {
 					Rules []struct {
-						ID   string
-						Help struct{ Text, Markdown string }
+						ID                                string
+						ShortDescription, FullDescription struct{ Text string }
+						Help                              struct{ Text, Markdown string }
 					}
 				}
 			}
@@ -127,6 +128,9 @@ func sarif(t *testing.T, stdin string, args ...string) (results []result) {
 	for _, r := range described {
 		if seen[r.ID] {
 			t.Errorf("rule %s is there twice", r.ID)
+		}
+		if max(len(r.ShortDescription.Text), len(r.FullDescription.Text)) > 1024 { // what code scanning shows
+			t.Errorf("the description of rule %s is cut off", r.ID)
 		}
 		if r.ID != "own" && (!strings.Contains(r.Help.Text, r.ID) || !strings.HasPrefix(r.Help.Markdown, "# ")) { // the policy's own has no page
 			t.Errorf("rule %s has no help", r.ID)

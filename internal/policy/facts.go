@@ -44,6 +44,9 @@ type Lookup struct {
 	Twins func(Workload) []Twin
 	// Entrypoint is what an image starts: its ENTRYPOINT and CMD.
 	Entrypoint func(image string) (entrypoint, cmd []string, err error)
+	// Labels are those of an image, as far as they are org.opencontainers.image.*. Only who may take the time to ask registries
+	// knows them: the command line and the background scan, where they are told to.
+	Labels func(image string) (map[string]string, error)
 	// Secret is what is known of an object of a vault without its value.
 	Secret func(keyvault.Object) Metadata
 	// Monitored names the PodMonitor or ServiceMonitor, as "PodMonitor monitoring/shop", that scrapes such a pod in the

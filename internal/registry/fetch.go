@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,45 +21,50 @@ var (
 )
 
 // fetch asks the registry and remembers the answer.
-func (e *Entrypoints) fetch(ctx context.Context, reference name.Reference) (start, error) {
+func (e *Images) fetch(ctx context.Context, reference name.Reference) (config, error) {
 	descriptor, err := remote.Get(reference, remote.WithContext(ctx), remote.WithAuthFromKeychain(e.options.Keychain),
 		remote.WithTransport(bounded{e.options.Transport}), remote.WithUserAgent("twelvefold-webhook"))
 	if err != nil {
-		return start{}, err
+		return config{}, err
 	}
 	digest := descriptor.Digest.String()
 	found, known := e.images.Get(digest)
 	if !known {
 		if found, err = read(descriptor); err != nil {
-			return start{}, err
+			return config{}, err
 		}
 		e.images.Add(digest, found)
 	}
-	e.tags.Add(reference.Name(), tag{digest, time.Now().Add(tagTime)})
-	return found.(start), nil
+	e.tags.Add(reference.Name(), tag{digest, time.Now()})
+	return found.(config), nil
 }
 
-// read takes what an image starts from its configuration.
-func read(descriptor *remote.Descriptor) (start, error) {
+// read takes what is kept from an image's configuration.
+func read(descriptor *remote.Descriptor) (config, error) {
 	image, err := imageOf(descriptor)
 	if err != nil {
-		return start{}, err
+		return config{}, err
 	}
-	config, err := image.ConfigFile()
+	file, err := image.ConfigFile()
 	if err != nil {
-		return start{}, err
+		return config{}, err
 	}
-	s := start{entrypoint: config.Config.Entrypoint, cmd: config.Config.Cmd}
+	c := config{entrypoint: file.Config.Entrypoint, cmd: file.Config.Cmd, labels: map[string]string{}}
+	for key, value := range file.Config.Labels {
+		if strings.HasPrefix(key, "org.opencontainers.image.") && len(key)+len(value) <= maxLabel && len(c.labels) < maxLabels {
+			c.labels[key] = value
+		}
+	}
 	size := 0
-	for _, words := range [][]string{s.entrypoint, s.cmd} {
+	for _, words := range [][]string{c.entrypoint, c.cmd} {
 		for _, w := range words {
 			size += len(w)
 		}
 	}
 	if size > maxWords {
-		return start{}, errTooLong
+		return config{}, errTooLong
 	}
-	return s, nil
+	return c, nil
 }
 
 // imageOf is the image for the webhook's own architecture, or else the first for Linux: those of one name start the same.
@@ -90,7 +96,7 @@ func imageOf(descriptor *remote.Descriptor) (v1.Image, error) {
 }
 
 // explain says in words why a registry gave no answer.
-func explain(registry string, err error) error {
+func (e *Images) explain(registry string, err error) error {
 	refused := new(transport.Error)
 	status := 0
 	if errors.As(err, &refused) {
@@ -105,7 +111,7 @@ func explain(registry string, err error) error {
 	case status == http.StatusNotFound:
 		return fmt.Errorf("the registry %s has no such image", registry)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fmt.Errorf("the registry %s refuses the webhook; give it a pull secret (chart value registry.pullSecret)", registry)
+		return fmt.Errorf("the registry %s refuses to answer; %s", registry, e.options.Refused)
 	case status == http.StatusTooManyRequests:
 		return fmt.Errorf("the registry %s is asked too often; try again", registry)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -1,5 +1,5 @@
-// Package registry asks the registries of images what an image starts. Kubernetes does not tell: an image's ENTRYPOINT
-// and CMD are between the kubelet and the container runtime.
+// Package registry asks the registries of images what an image starts, and which labels it has. Kubernetes does not tell: an
+// image's configuration is between the kubelet and the container runtime.
 package registry
 
 import (
@@ -22,11 +22,15 @@ const (
 	patience = 2 * time.Second
 	// flightTime is how long a question may take when nobody waits any more: its answer is there for the next try.
 	flightTime = 10 * time.Second
-	// tagTime is how long a tag counts as meaning the same image.
-	tagTime = 5 * time.Minute
-	// cached bounds the tags and the images that are remembered, and maxWords what is remembered of an image.
-	cached   = 1024
-	maxWords = 32 << 10
+	// tagTime is how long a tag counts as meaning the same image for what it starts, and labelTime for its labels, which
+	// nothing depends on. Registries count what they are asked: Docker Hub answers a hundred questions in six hours.
+	tagTime   = 5 * time.Minute
+	labelTime = 24 * time.Hour
+	// cached bounds the tags and the images that are remembered, and the others what is remembered of an image.
+	cached    = 1024
+	maxWords  = 32 << 10
+	maxLabel  = 1024 // bytes
+	maxLabels = 32
 	// parallel bounds the questions at one time.
 	parallel = 32
 )
@@ -36,14 +40,15 @@ type Options struct {
 	Keychain  authn.Keychain    // default: that of the docker config
 	Transport http.RoundTripper // default: one that reaches no address of the node or the cloud's own services
 	Patience  time.Duration     // default: 2 s
+	Refused   string            // what to do when a registry refuses, for messages; default: the chart's value
 	Log       *slog.Logger
 }
 
-// Entrypoints knows what images start, from a cache that registries fill.
-type Entrypoints struct {
+// Images knows what images start and which labels they have, from a cache that registries fill.
+type Images struct {
 	options Options
 	tags    *lru.Cache // from a reference to its tag
-	images  *lru.Cache // from a digest to its start
+	images  *lru.Cache // from a digest to its configuration
 	flights singleflight.Group
 	slots   chan struct{}
 }
@@ -51,14 +56,17 @@ type Entrypoints struct {
 // tag is what a reference meant when it was looked up.
 type tag struct {
 	digest string
-	until  time.Time
+	asked  time.Time
 }
 
-// start is what an image starts.
-type start struct{ entrypoint, cmd []string }
+// config is what is kept of an image's configuration: what it starts, and the labels that [Images.Labels] gives.
+type config struct {
+	entrypoint, cmd []string
+	labels          map[string]string
+}
 
 // New makes an empty cache.
-func New(o Options) *Entrypoints {
+func New(o Options) *Images {
 	if o.Keychain == nil {
 		o.Keychain = authn.DefaultKeychain
 	}
@@ -69,53 +77,84 @@ func New(o Options) *Entrypoints {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Patience = cmp.Or(o.Patience, patience)
-	return &Entrypoints{options: o, tags: lru.New(cached), images: lru.New(cached), slots: make(chan struct{}, parallel)}
+	o.Refused = cmp.Or(o.Refused, "give the webhook a pull secret (chart value registry.pullSecret)")
+	return &Images{options: o, tags: lru.New(cached), images: lru.New(cached), slots: make(chan struct{}, parallel)}
 }
 
 // For answers the questions of one request: their time runs from the first that no cache answers. Errors are for the one
 // who wrote the pod, in words, without what a registry said: it may be any host that a pod names.
-func (e *Entrypoints) For(ctx context.Context) func(image string) (entrypoint, cmd []string, err error) {
+func (e *Images) For(ctx context.Context) func(image string) (entrypoint, cmd []string, err error) {
 	var deadline time.Time
 	return func(image string) ([]string, []string, error) {
 		reference, err := name.ParseReference(image)
 		if err != nil {
 			return nil, nil, errors.New("the image's name can't be read")
 		}
-		if s, ok := e.known(reference); ok {
-			return s.entrypoint, s.cmd, nil
+		if c, ok := e.known(reference, tagTime); ok {
+			return c.entrypoint, c.cmd, nil
 		}
 		if deadline.IsZero() {
 			deadline = time.Now().Add(e.options.Patience)
 		}
 		ctx, cancel := context.WithDeadline(ctx, deadline)
 		defer cancel()
-		s, err := e.ask(ctx, reference)
-		return s.entrypoint, s.cmd, err
+		c, err := e.ask(ctx, reference)
+		return c.entrypoint, c.cmd, err
 	}
 }
 
-// known answers from the cache.
-func (e *Entrypoints) known(reference name.Reference) (start, bool) {
+// Labels answers the questions of a longer errand, such as a scan, for labels org.opencontainers.image.*. Each image has a time of its
+// own; one that is not known is asked for once, and a registry that does not answer in time is asked no more. It is for one
+// goroutine. Errors are as those of For.
+func (e *Images) Labels(ctx context.Context) func(image string) (map[string]string, error) {
+	failed := map[string]error{} // by image, or registry
+	return func(image string) (map[string]string, error) {
+		reference, err := name.ParseReference(image)
+		if err != nil {
+			return nil, errors.New("the image's name can't be read")
+		}
+		if c, ok := e.known(reference, labelTime); ok {
+			return c.labels, nil
+		}
+		registry := reference.Context().RegistryStr()
+		if err := cmp.Or(failed[registry], failed[reference.Name()]); err != nil {
+			return nil, err
+		}
+		asking, cancel := context.WithTimeout(ctx, e.options.Patience)
+		defer cancel()
+		c, err := e.ask(asking, reference)
+		if err != nil {
+			failed[reference.Name()] = err
+			if asking.Err() != nil {
+				failed[registry] = err
+			}
+		}
+		return c.labels, err
+	}
+}
+
+// known answers from the cache, by a tag that was asked for so long ago at most.
+func (e *Images) known(reference name.Reference, age time.Duration) (config, bool) {
 	digest := ""
 	if d, ok := reference.(name.Digest); ok {
 		digest = d.DigestStr()
-	} else if t, ok := e.tags.Get(reference.Name()); ok && time.Now().Before(t.(tag).until) {
+	} else if t, ok := e.tags.Get(reference.Name()); ok && time.Since(t.(tag).asked) < age {
 		digest = t.(tag).digest
 	}
 	found, ok := e.images.Get(digest)
 	if !ok {
-		return start{}, false
+		return config{}, false
 	}
-	return found.(start), true
+	return found.(config), true
 }
 
 // ask waits for the registry as long as the context allows. Who asks for the same image shares the question, which goes on
 // when everybody has left.
-func (e *Entrypoints) ask(ctx context.Context, reference name.Reference) (start, error) {
+func (e *Images) ask(ctx context.Context, reference name.Reference) (config, error) {
 	registry := reference.Context().RegistryStr()
 	answer := e.flights.DoChan(reference.Name(), func() (any, error) {
-		if s, ok := e.known(reference); ok { // by a flight that ended between our look into the cache and now
-			return s, nil
+		if c, ok := e.known(reference, tagTime); ok { // by a flight that ended between our look into the cache and now
+			return c, nil
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), flightTime)
 		defer cancel()
@@ -123,18 +162,18 @@ func (e *Entrypoints) ask(ctx context.Context, reference name.Reference) (start,
 		case e.slots <- struct{}{}:
 			defer func() { <-e.slots }()
 		case <-ctx.Done():
-			return start{}, ctx.Err()
+			return config{}, ctx.Err()
 		}
 		return e.fetch(ctx, reference)
 	})
 	select {
 	case r := <-answer:
 		if r.Err != nil {
-			e.options.Log.Warn("reading what an image starts failed", "image", reference.Name(), "error", r.Err)
-			return start{}, explain(registry, r.Err)
+			e.options.Log.Warn("reading the configuration of an image failed", "image", reference.Name(), "error", r.Err)
+			return config{}, e.explain(registry, r.Err)
 		}
-		return r.Val.(start), nil
+		return r.Val.(config), nil
 	case <-ctx.Done():
-		return start{}, fmt.Errorf("the registry %s has not answered in time; try again", registry)
+		return config{}, fmt.Errorf("the registry %s has not answered in time; try again", registry)
 	}
 }

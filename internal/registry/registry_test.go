@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -86,12 +87,12 @@ func (s *server) reference(t *testing.T, repository string) name.Reference {
 }
 
 // entrypoints are without the guard, since the tests' registries are on loopback.
-func (s *server) entrypoints(o registry.Options) *registry.Entrypoints {
+func (s *server) entrypoints(o registry.Options) *registry.Images {
 	o.Transport = s.Client().Transport
 	return registry.New(o)
 }
 
-func mustFind(t *testing.T, e *registry.Entrypoints, image, want string) {
+func mustFind(t *testing.T, e *registry.Images, image, want string) {
 	t.Helper()
 	entrypoint, cmd, err := e.For(t.Context())(image)
 	if got := fmt.Sprint(entrypoint, cmd); err != nil || got != want {
@@ -99,7 +100,7 @@ func mustFind(t *testing.T, e *registry.Entrypoints, image, want string) {
 	}
 }
 
-func mustFail(t *testing.T, e *registry.Entrypoints, image, want string) {
+func mustFail(t *testing.T, e *registry.Images, image, want string) {
 	t.Helper()
 	if _, _, err := e.For(t.Context())(image); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%s: got %v, want %q", image, err, want)
@@ -214,7 +215,7 @@ func TestPrivateRegistry(t *testing.T) {
 	mustFind(t, s.entrypoints(registry.Options{Keychain: keychain{authn.AuthConfig{Username: "webhook", Password: "pull"}}}), s.host+"/shop/api:1", "[/app] []")
 	for _, user := range []string{"", "webhook"} {
 		e := s.entrypoints(registry.Options{Keychain: keychain{authn.AuthConfig{Username: user, Password: user}}})
-		mustFail(t, e, s.host+"/shop/api:1", "refuses the webhook; give it a pull secret (chart value registry.pullSecret)")
+		mustFail(t, e, s.host+"/shop/api:1", "refuses to answer; give the webhook a pull secret (chart value registry.pullSecret)")
 		if _, _, err := e.For(t.Context())(s.host + "/shop/api:1"); strings.Contains(fmt.Sprint(err), "own words") {
 			t.Errorf("it repeats the registry: %v", err)
 		}
@@ -280,7 +281,7 @@ func TestHugeAnswers(t *testing.T) {
 
 func TestBusyAndBrokenRegistry(t *testing.T) {
 	s := newServer(t, httptest.NewServer)
-	for status, want := range map[int]string{http.StatusTooManyRequests: "is asked too often; try again", http.StatusTeapot: "can't be asked", http.StatusForbidden: "refuses the webhook"} {
+	for status, want := range map[int]string{http.StatusTooManyRequests: "is asked too often; try again", http.StatusTeapot: "can't be asked", http.StatusForbidden: "refuses to answer"} {
 		s.answer(func(w http.ResponseWriter, r *http.Request) bool {
 			w.WriteHeader(status)
 			return true
@@ -302,5 +303,65 @@ func TestGuard(t *testing.T) {
 	}
 	if n := s.requests.Load() - before; n > 0 {
 		t.Errorf("%d requests arrived", n)
+	}
+}
+
+// A scan asks for each image once, and learns from the registry's silence.
+func TestLabels(t *testing.T) {
+	s := newServer(t, httptest.NewServer)
+	const source, revision = "org.opencontainers.image.source", "org.opencontainers.image.revision"
+	s.push(t, "shop/api:1", v1.Config{Labels: map[string]string{source: "https://github.com/contoso/shop", revision: "5d1ac0f", "maintainer": "shop",
+		"org.opencontainers.image.description": strings.Repeat("long", 1000)}})
+	s.push(t, "shop/worker:1", v1.Config{Entrypoint: []string{"/app"}})
+	e := s.entrypoints(registry.Options{})
+	for range 2 {
+		labels := e.Labels(t.Context())
+		for image, want := range map[string]map[string]string{
+			"/shop/api:1":    {source: "https://github.com/contoso/shop", revision: "5d1ac0f"},
+			"/shop/worker:1": {},
+		} {
+			if got, err := labels(s.host + image); err != nil || !maps.Equal(got, want) {
+				t.Errorf("%s: %v, %v", image, got, err)
+			}
+		}
+	}
+	mustFind(t, e, s.host+"/shop/worker:1", "[/app] []")
+	before := s.requests.Load()
+	labels := e.Labels(t.Context())
+	for range 2 {
+		for _, image := range []string{"/shop/api:1", "/shop/worker:1"} {
+			if _, err := labels(s.host + image); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if n := s.requests.Load() - before; n > 0 {
+		t.Errorf("%d requests for what is known", n)
+	}
+	if _, err := labels(s.host + "/shop/none:1"); err == nil {
+		t.Error("an image that is not there has labels")
+	}
+	before = s.requests.Load()
+	if _, err := labels(s.host + "/shop/none:1"); err == nil || s.requests.Load() > before {
+		t.Errorf("it is asked for again: %v", err)
+	}
+}
+
+func TestLabelsOfASilentRegistry(t *testing.T) {
+	s := newServer(t, httptest.NewServer)
+	release := make(chan struct{})
+	defer close(release)
+	s.answer(func(w http.ResponseWriter, r *http.Request) bool {
+		<-release
+		return true
+	})
+	labels := s.entrypoints(registry.Options{Patience: 100 * time.Millisecond}).Labels(t.Context())
+	for _, image := range []string{"/shop/api:1", "/shop/api:1", "/shop/worker:1", "/shop/cron:1"} {
+		if _, err := labels(s.host + image); err == nil || !strings.Contains(err.Error(), "has not answered in time") {
+			t.Errorf("%s: %v", image, err)
+		}
+	}
+	if n := s.requests.Load(); n > 1 {
+		t.Errorf("%d requests", n)
 	}
 }

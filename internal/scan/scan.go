@@ -35,18 +35,21 @@ type Recorder interface {
 // Scanner scans. It is for one replica at a time.
 //
 // A pass asks the API server once for each kind and opted-in namespace, and once more for each further 200 objects; the
-// client bounds how fast. It holds one namespace at a time, and of all others what [review.Twins] keep. Reports cost one
-// request for each 200 of them, and one for each workload whose findings have changed.
+// client bounds how fast. It holds one namespace at a time, and of all others what [review.Twins] keep; the first pass lists
+// their workloads before. Reports cost one request for each 200 of them, and one for each workload whose findings have
+// changed.
 type Scanner struct {
 	Interval   time.Duration                           // between two passes
 	Client     client.Client                           // reads past any cache
 	Namespaces func(context.Context) ([]string, error) // that are opted in
 	Input      func(context.Context, manifest.Object) review.Input
-	Recorder   Recorder
-	Reports    *Reports // nil: none are kept
-	Metrics    *Metrics
-	Log        *slog.Logger
-	Now        func() time.Time
+	// Labels makes, for one pass, the lookup of the labels of images; nil: nobody asks registries.
+	Labels   func(context.Context) func(image string) (map[string]string, error)
+	Recorder Recorder
+	Reports  *Reports // nil: none are kept
+	Metrics  *Metrics
+	Log      *slog.Logger
+	Now      func() time.Time
 
 	told  map[types.UID]told // by workload
 	twins *review.Twins      // as of this pass, or the last one for namespaces whose turn is yet to come
@@ -83,6 +86,9 @@ func (s *Scanner) pass(ctx context.Context) error {
 	}
 	p := pass{lister: inventory.Lister{Client: s.Client, Kinds: slices.Concat(inventory.Workloads, inventory.Companions)},
 		counts: map[string]counts{}, told: map[types.UID]told{}, unread: map[string]bool{}, events: maxEvents}
+	if s.Labels != nil {
+		p.labels = s.Labels(ctx)
+	}
 	if s.twins == nil {
 		s.twins = s.firstTwins(ctx, namespaces)
 	}
@@ -142,6 +148,7 @@ func (s *Scanner) beginReports(ctx context.Context) *Reports {
 // pass is what one pass has come to.
 type pass struct {
 	lister inventory.Lister
+	labels func(image string) (map[string]string, error)
 	counts map[string]counts // by namespace
 	failed []string          // namespaces that could not be read
 	unread map[string]bool   // what was said of kinds that could not be read
@@ -187,7 +194,7 @@ func (s *Scanner) workloads(ctx context.Context, p *pass, namespace string) (all
 		}
 		input := s.Input(ctx, object)
 		surroundings.Add(&input.Facts)
-		input.Facts.Twins = s.twins.Of
+		input.Facts.Twins, input.Facts.Labels = s.twins.Of, p.labels
 		verdict, err := review.Full(input)
 		if err != nil {
 			s.Log.Warn("a workload can't be judged", "kind", object.Kind, "namespace", namespace, "name", object.Name, "error", err)

@@ -349,3 +349,26 @@ func TestEnvironments(t *testing.T) {
 	w.scan(t)
 	w.metrics(t)
 }
+
+// Registries are asked by one lookup for each pass, and not at all unless somebody wants it.
+func TestLabelsOfImages(t *testing.T) {
+	w := newWorld(t, deployment("labelled", "labelled:1"), deployment("other", "other:1"))
+	w.policy = "{profile: off, rules: {source-provenance: {level: audit}}}"
+	w.scan(t)
+	w.metrics(t, `{level="audit",namespace="shop",rule="source-provenance"} 2`)
+	passes := 0
+	w.Labels = func(context.Context) func(string) (map[string]string, error) {
+		passes++
+		return func(image string) (map[string]string, error) {
+			if image != "labelled:1" {
+				return nil, errors.New("the registry refuses to answer")
+			}
+			return map[string]string{"org.opencontainers.image.source": "https://github.com/contoso/shop", "org.opencontainers.image.revision": "5d1ac0f"}, nil
+		}
+	}
+	w.scan(t)
+	w.metrics(t, `{level="audit",namespace="shop",rule="source-provenance"} 1`)
+	if passes != 1 {
+		t.Errorf("%d lookups in one pass", passes)
+	}
+}

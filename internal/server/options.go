@@ -31,6 +31,7 @@ type Options struct {
 	Scan          bool // look at workloads that run already
 	ScanInterval  time.Duration
 	ScanReports   bool // and keep Reports of openreports.io
+	ScanRegistry  bool // and ask registries for labels of images
 	LogLevel      slog.Level
 
 	// The webhook's own identity in Azure, which reads metadata of vaults; all empty if it has none.
@@ -81,6 +82,7 @@ func Command() *cobra.Command {
 	f.BoolVar(&o.Scan, "scan", false, "judge workloads that run already, in metrics and Events; one replica does, by the Lease twelvefold-scan")
 	f.DurationVar(&o.ScanInterval, "scan-interval", time.Hour, "time between two scans; at least a minute")
 	f.BoolVar(&o.ScanReports, "scan-reports", false, "keep a Report of openreports.io for each workload in which the scan finds something")
+	f.BoolVar(&o.ScanRegistry, "scan-registry", false, "have the scan ask registries for the labels of images, which tell their source")
 	f.StringVar(&o.AzureClientID, "azure-client-id", "", "identity that verifies by metadata the secrets that pods refer to (default: nobody verifies)")
 	f.StringVar(&o.AzureTenantID, "azure-tenant-id", "", "tenant of that identity")
 	f.StringVar(&o.AzureTokenFile, "azure-token-file", "", "projected token of the service account with audience api://AzureADTokenExchange, which stands for that identity")

@@ -16,6 +16,7 @@ import (
 	"twelvefold.dev/internal/admission"
 	"twelvefold.dev/internal/cluster"
 	"twelvefold.dev/internal/election"
+	"twelvefold.dev/internal/registry"
 	"twelvefold.dev/internal/scan"
 )
 
@@ -23,7 +24,7 @@ import (
 const scanRate, scanBurst = 5, 10
 
 // addScan adds the scan of workloads that run, if it is wanted.
-func addScan(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhooks *admission.Webhooks, policyReady func(*http.Request) error) error {
+func addScan(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhooks *admission.Webhooks, images *registry.Images, policyReady func(*http.Request) error) error {
 	if !o.Scan {
 		return nil
 	}
@@ -39,6 +40,9 @@ func addScan(mgr ctrl.Manager, o Options, knowledge *cluster.Cluster, webhooks *
 	}
 	scanner := &scan.Scanner{Interval: o.ScanInterval, Client: direct, Namespaces: knowledge.OptedIn, Input: webhooks.Input,
 		Recorder: mgr.GetEventRecorder("twelvefold"), Metrics: scan.NewMetrics(ctrlmetrics.Registry), Log: webhooks.Log, Now: time.Now}
+	if o.ScanRegistry {
+		scanner.Labels = images.Labels
+	}
 	if o.ScanReports {
 		scanner.Reports = &scan.Reports{Client: direct, Now: time.Now}
 	}

@@ -120,8 +120,9 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 		Help: "When the serving certificate ends, in seconds since 1970; 0 while there is none.",
 	}, func() float64 { return seconds(certificates.NotAfter()) }))
 
+	images := registry.New(registry.Options{Log: log})
 	webhooks := &admission.Webhooks{Cluster: knowledge, Policy: policies.Policy, AgentImage: o.AgentImage, Log: log,
-		Entrypoint: registry.New(registry.Options{Log: log}).For,
+		Entrypoint: images.For,
 		Metrics:    admission.NewMetrics(ctrlmetrics.Registry), Now: time.Now}
 	if access != nil {
 		vaults := catalog.New(access.lister, log, catalog.NewMetrics(ctrlmetrics.Registry))
@@ -152,7 +153,7 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	err = errors.Join(
 		mgr.Add(health), mgr.Add(certificates), mgr.Add(knowledge), mgr.Add(objects),
 		addRollout(mgr, o, knowledge, webhooks, access, policies.Ready),
-		addScan(mgr, o, knowledge, webhooks, policies.Ready),
+		addScan(mgr, o, knowledge, webhooks, images, policies.Ready),
 		ctrl.NewControllerManagedBy(mgr).Named("policy").For(&corev1.ConfigMap{}).WatchesRawSource(policies.Source()).Complete(policies),
 	)
 	if err != nil {

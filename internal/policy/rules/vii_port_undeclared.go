@@ -64,7 +64,10 @@ func checkProbedPorts(s *Subject, report func(Violation, intstr.IntOrString)) {
 // checkServedPorts looks at the Services in front of the pod, where they are known. A number that a probe asks as well has
 // been told of.
 func checkServedPorts(s *Subject, told map[int32]bool, report func(Violation)) {
-	mains := s.Containers(Main)
+	mains, ends := s.Containers(Main), s.Pod.Spec.RestartPolicy
+	if ends == corev1.RestartPolicyNever || ends == corev1.RestartPolicyOnFailure {
+		return // a test or a task with the labels of its app
+	}
 	if len(mains) == 0 || slices.ContainsFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool { return c.Image == "auto" }) {
 		return
 	}

@@ -140,7 +140,7 @@ func (s *Subject) job() (labels map[string]string, begun bool) {
 	for _, key := range []string{nameLabel, instanceLabel, partOfLabel, componentLabel} {
 		labels[key] = cmp.Or(s.Pod.Labels[key], job.Metadata.Labels[key])
 	}
-	return labels, s.Workload.Kind == "Job" && job.Status.StartTime != nil
+	return labels, !s.Facts.Template || s.Workload.Kind == "Job" && job.Status.StartTime != nil // a pod is there once its Job has begun
 }
 
 // sameApp says whether labels name one app.

@@ -7,7 +7,7 @@
 //	kind: Cluster
 //	kubernetes: "1.34"   # of the API server and the nodes
 //	images:
-//	  contoso.azurecr.io/shop/api:1.4.2: {entrypoint: [/app], cmd: [serve]}
+//	  contoso.azurecr.io/shop/api:1.4.2: {entrypoint: [/app], cmd: [serve], labels: {org.opencontainers.image.source: …}}
 package reviewtest
 
 import (
@@ -83,7 +83,10 @@ func Load(t testing.TB, file string) []review.Input {
 func clusterFacts(data []byte) (policy.Facts, error) {
 	var cluster struct {
 		APIVersion, Kind, Kubernetes string
-		Images                       map[string]struct{ Entrypoint, Cmd []string }
+		Images                       map[string]struct {
+			Entrypoint, Cmd []string
+			Labels          map[string]string
+		}
 	}
 	facts := Facts
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -104,6 +107,12 @@ func clusterFacts(data []byte) (policy.Facts, error) {
 			return nil, nil, errors.New("the registry has no such image")
 		}
 		return known.Entrypoint, known.Cmd, nil
+	}
+	facts.Labels = func(image string) (map[string]string, error) {
+		if known, ok := cluster.Images[image]; ok {
+			return known.Labels, nil
+		}
+		return nil, errors.New("the registry has no such image")
 	}
 	return facts, nil
 }
