@@ -75,6 +75,10 @@ func (in *input) readCluster(c *cobra.Command, use func([]review.Input) bool) er
 	if err := in.checkNamespaces(c); err != nil {
 		return err
 	}
+	effective, err := in.policy() // before the cluster is asked: a mistake in a file needs none
+	if err != nil {
+		return err
+	}
 	ctx, stop := interruptible(c)
 	defer stop()
 	cluster, err := live.Connect(in.kubeconfig, in.context)
@@ -85,9 +89,12 @@ func (in *input) readCluster(c *cobra.Command, use func([]review.Input) bool) er
 	if err != nil {
 		return err
 	}
-	effective, release, err := in.clusterPolicy(ctx, c, cluster)
+	inForce, release, err := in.clusterPolicy(ctx, c, cluster)
 	if err != nil {
 		return err
+	}
+	if inForce != nil {
+		effective = inForce
 	}
 	namespaces, err := cluster.Namespaces(ctx, in.namespaces, release)
 	if err != nil {
@@ -132,42 +139,35 @@ func (in *input) clusterFacts(ctx context.Context, c *cobra.Command, cluster *li
 	return facts, err
 }
 
-// clusterPolicy is the policy of the flags, else the cluster's, else the built-in one, and says on standard error which. The
-// namespace of the cluster's is Twelvefold's own.
+// clusterPolicy is the cluster's policy, nil where it has none or the flags name another. Which holds is said on standard
+// error. The namespace of the cluster's is Twelvefold's own.
 func (in *input) clusterPolicy(ctx context.Context, c *cobra.Command, cluster *live.Cluster) (p *policy.Policy, release string, err error) {
-	say := func(format string, args ...any) {
-		if in.policyFile == "" {
-			fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...)
-		}
-	}
 	configMap, unread, err := cluster.Policy(ctx)
+	if configMap != nil {
+		release = configMap.Namespace
+	}
 	switch {
-	case in.policyFile != "" && (err != nil || configMap == nil):
-		p, err = in.policy()
-		return p, "", err
+	case in.policyFile != "":
+		return nil, release, nil
 	case err != nil:
 		return nil, "", err
-	case in.policyFile != "":
-		p, err = in.policy()
-		return p, configMap.Namespace, err
 	case unread != nil:
-		say("warning: may not list configmaps: the cluster's policy is unknown, the built-in one is taken; --policy names another")
+		fmt.Fprintln(c.ErrOrStderr(), "warning: may not list configmaps: the cluster's policy is unknown, the built-in one is taken; --policy names another")
+		return nil, "", nil
 	case configMap == nil:
-		say("policy: the built-in one, since the cluster has none")
-	default:
-		in.policyName = configMap.Namespace + "/" + configMap.Name
-		text, found := configMap.Data[policy.Key]
-		if !found {
-			return nil, "", fmt.Errorf("the cluster's policy, ConfigMap %s, has no key %s; name one with --policy", in.policyName, policy.Key)
-		}
-		if p, err = review.LoadPolicy([]byte(text), rules.Catalogue{}); err != nil {
-			return nil, "", fmt.Errorf("the cluster's policy, ConfigMap %s, has no effect; mend it, or name one with --policy:\n%w", in.policyName, err)
-		}
-		say("policy: ConfigMap %s (%s)", in.policyName, p.Hash())
-		return p, configMap.Namespace, nil
+		fmt.Fprintln(c.ErrOrStderr(), "policy: the built-in one, since the cluster has none")
+		return nil, "", nil
 	}
-	p, err = in.policy()
-	return p, "", err
+	in.policyName = configMap.Namespace + "/" + configMap.Name
+	text, found := configMap.Data[policy.Key]
+	if !found {
+		return nil, "", fmt.Errorf("the cluster's policy, ConfigMap %s, has no key %s; name one with --policy", in.policyName, policy.Key)
+	}
+	if p, err = review.LoadPolicy([]byte(text), rules.Catalogue{}); err != nil {
+		return nil, "", fmt.Errorf("the cluster's policy, ConfigMap %s, has no effect; mend it, or name one with --policy:\n%w", in.policyName, err)
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "policy: ConfigMap %s (%s)\n", in.policyName, p.Hash())
+	return p, release, nil
 }
 
 // clusterObjects are the workloads of some namespaces of a cluster.
