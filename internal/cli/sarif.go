@@ -126,7 +126,11 @@ func (r report) sarif(w io.Writer) error {
 		}
 		print := f.fingerprint()
 		fingerprints[print]++ // a rule may find two things in one field
-		result.Fingerprints = map[string]string{"twelvefold/v1": fmt.Sprintf("%s:%d", print, fingerprints[print])}
+		print = fmt.Sprintf("%s:%d", print, fingerprints[print])
+		result.Fingerprints = map[string]string{"twelvefold/v1": print}
+		if f.File == "" { // the name that GitHub knows; of a file it makes its own from the lines
+			result.Fingerprints["primaryLocationLineHash"] = print
+		}
 		run.Results = append(run.Results, result)
 	}
 	encoder := json.NewEncoder(w)

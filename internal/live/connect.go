@@ -28,7 +28,9 @@ import (
 
 const (
 	connectTimeout = 10 * time.Second
-	answerTimeout  = time.Minute // of one request; exec plugins may ask people meanwhile, who need not hurry
+	// answerTimeout bounds one request, and with the first the time that somebody takes to log in when a credential plugin
+	// asks. Dead connections are found much sooner.
+	answerTimeout = 5 * time.Minute
 	// What the API server is asked a second. Its own priority and fairness does the rest.
 	qps, burst = 50, 100
 )

@@ -184,9 +184,15 @@ func TestCheckOfCluster(t *testing.T) {
 	if f := report.Findings[0]; f.File != "" || f.Line != 0 || f.Object.APIVersion != "apps/v1" || f.Object.Kind != "Deployment" || f.Object.Namespace != ns || f.Object.Name != "api" {
 		t.Errorf("%+v", f)
 	}
-	for format, want := range map[string]string{"sarif": `"uri": "cluster/` + ns + `/Deployment/api.yaml"`, "junit": `<testsuite name="` + ns + `" tests="5" failures="2"`} {
-		if out, _, _ := twelvefold(t, "check", "--cluster", "--kubeconfig", kubeconfig, "-n", ns, "--policy", file, "-o", format); !strings.Contains(out, want) {
-			t.Errorf("%s: no %s in:\n%s", format, want, out)
+	for format, wants := range map[string][]string{
+		"sarif": {`"uri": "cluster/` + ns + `/Deployment/api.yaml"`, `"startLine": 1`, `"primaryLocationLineHash": "`},
+		"junit": {`<testsuite name="` + ns + `" tests="5" failures="2"`, `<testcase name="Deployment/api" classname="` + ns + `">`},
+	} {
+		out, _, _ := twelvefold(t, "check", "--cluster", "--kubeconfig", kubeconfig, "-n", ns, "--policy", file, "-o", format)
+		for _, want := range wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %s in:\n%s", format, want, out)
+			}
 		}
 	}
 }
