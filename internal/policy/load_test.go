@@ -214,6 +214,8 @@ func TestParseReportsAll(t *testing.T) {
 			"5: want a mapping, not text `own`", `7: unknown rule "nope"`, "8: want a list, not text `nope`"}},
 		"of parameters": {"  rules:\n    with-params:\n      params:\n        tags: latest\n        tag: [latest]\n        names: [a]\n", []string{
 			"7: rule with-params: params: want a list, not text `latest`", `8: rule with-params: params: unknown field "tag"`, "9: rule with-params: params: want a mapping, not a list"}},
+		"of what a merge key brings": {"  ignoreContainers: &names [a]\n  namespaces:\n  - rules: &base\n      with-params: {params: {tags: a, names: {a: [b]}, nope: 1}}\n  rules: {<<: *base}\n", []string{
+			"7: rule with-params: params: want a list", "7: rule with-params: params: want text, not a list", `7: rule with-params: params: unknown field "nope"`}},
 		"of a binding": {"  keyVault:\n    bindings:\n    - vault: a/../b\n      env: {\"a b\": c, B: {secret: [], optional: x, name: y}}\n", []string{
 			"6: spec.keyVault.bindings[0].vault", `6: spec.keyVault.bindings[0].env: "a b"`, `7: unknown field "name"; want secret, optional`, "7: want text, not a list", "7: want true or false, not text `x`"}},
 	} {

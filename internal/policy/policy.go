@@ -165,7 +165,11 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 				fail(where, "rule %s: params: %v", id, err)
 			}
 			decodeParams(&setting.Params, value.Interface(), func(line int, mistake string) {
-				fail(&yaml.Node{Line: cmp.Or(line, where.Line)}, "rule %s: params: %s", id, mistake)
+				at := where // nil, if the rule comes by a merge key
+				if line > 0 {
+					at = &yaml.Node{Line: line}
+				}
+				fail(at, "rule %s: params: %s", id, mistake)
 			})
 			params[id] = value.Elem().Interface()
 		}
