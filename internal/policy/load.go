@@ -109,15 +109,16 @@ func uniqueKeys(n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		return
 	}
+	type identity struct {
+		kind  yaml.Kind
+		value string
+	}
+	seen := map[identity]bool{}
 	kept := n.Content[:0]
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		twice := false
-		for j := 0; j < len(kept); j += 2 {
-			twice = twice || kept[j].Kind == key.Kind && kept[j].Value == key.Value
-		}
-		if !twice {
-			kept = append(kept, key, n.Content[i+1])
+		if key := (identity{n.Content[i].Kind, n.Content[i].Value}); !seen[key] {
+			seen[key] = true
+			kept = append(kept, n.Content[i], n.Content[i+1])
 		}
 	}
 	n.Content = kept

@@ -332,6 +332,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(document("  exemptions: [{rules: [denies], expires: 2027-01-01}]\n  keyVault: {bindings: [{env: {A: {secret: s}}}]}\n"))
 	f.Add(document("  rules: &a {denies: *a}\n"))
 	f.Add(document("  tests: [{pod: {? [a] : b}}]\n"))
+	f.Add(document("  customRules: [{id: a, factor: XX, expression: object.spec, level: {strict: x}}, b]\n  rules: {a: {params: {b: c}}, a: {}}\n"))
+	f.Add(document("  namespaces: [{rules: &a {with-params: {params: {tags: x, y: z}}}}, null]\n  rules: {<<: *a}\n  keyVault: {vaults: [a, {name: [b]}], bindings: [{vault: /}]}\n"))
 	f.Add("kind: ConfigMap\ndata: {policy.yaml: {a: b}}\n")
 	f.Add("kind: ConfigMap\ndata: &a {policy.yaml: *a}\n")
 	f.Add("spec: &a {<<: *a}\n")
