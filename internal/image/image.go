@@ -34,6 +34,11 @@ func Parse(text string) (Reference, error) {
 	return r, nil
 }
 
+// Official says whether the image is one of those that Docker itself keeps: redis, python.
+func (r Reference) Official() bool {
+	return r.Registry == name.DefaultRegistry && strings.HasPrefix(r.Repository, "library/")
+}
+
 // Base is the last segment of the repository: redis for docker.io/bitnami/redis:7.
 func (r Reference) Base() string {
 	return r.Repository[strings.LastIndex(r.Repository, "/")+1:]

@@ -35,6 +35,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestOfficial(t *testing.T) {
+	for text, want := range map[string]bool{"redis": true, "docker.io/library/redis:8": true, "bitnami/redis": false, "a.azurecr.io/library/redis": false, "libraryx/redis": false} {
+		if r, err := image.Parse(text); err != nil || r.Official() != want {
+			t.Errorf("%s: %v, %v", text, r.Official(), err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("nginx")
 	f.Add("localhost:5000/app@" + digest)

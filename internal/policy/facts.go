@@ -37,9 +37,9 @@ type Lookup struct {
 	// Object finds an object of the pod's namespace by its kind, as JSON: a ConfigMap that is labelled [KeyVaultLabel],
 	// a SecretProviderClass, an AzureKeyVaultSecret. nil: nobody knows it.
 	Object func(kind, name string) []byte
-	// Objects are all objects of a kind in the pod's namespace, as JSON, in a stable order. They are known to those who have
-	// them all at hand: the command line and the background scan, as far as they may read the kind; not the webhook.
-	Objects func(kind string) (all [][]byte, known bool)
+	// Objects are all objects of a kind in the pod's namespace, in a stable order. They are known to those who have them all
+	// at hand: the command line and the background scan, as far as they may read the kind; not the webhook.
+	Objects func(kind string) (all *List, known bool)
 	// Twins are the workloads of a kind and a name in all namespaces, in the order of these; the workload itself is one of them.
 	Twins func(Workload) []Twin
 	// Entrypoint is what an image starts: its ENTRYPOINT and CMD.

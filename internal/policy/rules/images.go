@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,13 +17,22 @@ func sameRepository(a, b image.Reference) bool {
 	return first == second || a.Registry != b.Registry && (strings.HasSuffix(first, "/"+second) || strings.HasSuffix(second, "/"+first))
 }
 
-// sameRelease says whether two images of one repository may be the same build. What can't be compared, a tag with a digest,
-// may be; so may 1.4.2 and 1.4.2-migrate, or 1.4 and 1.4.2.
+// sameRelease says whether two images of one repository may be of the same release. What can't be compared, a tag with a digest,
+// may be; so may 1.4.2 and 1.4.2-migrate, 1.4 and 1.4.2, or 1.4.2-fpm and 1.4.2-cli.
 func sameRelease(a, b image.Reference) bool {
 	if first, second := tagOf(a), tagOf(b); first != "" && second != "" {
-		return holds(first, second) || holds(second, first)
+		return holds(first, second) || holds(second, first) || slices.ContainsFunc(releaseWords(first), func(word string) bool {
+			return slices.Contains(releaseWords(second), word)
+		})
 	}
 	return a.Digest == "" || b.Digest == "" || a.Digest == b.Digest
+}
+
+// releaseWord is a part of a tag that tells a release: a version, a commit, the number of a build.
+var releaseWord = regexp.MustCompile(`^(v?[0-9]+(\.[0-9]+)+|[0-9a-f]{7,40}|[0-9]{3,})$`)
+
+func releaseWords(tag string) []string {
+	return slices.DeleteFunc(strings.FieldsFunc(tag, func(c rune) bool { return c == '-' || c == '_' }), func(word string) bool { return !releaseWord.MatchString(word) })
 }
 
 // tagOf is the tag, latest where there is neither tag nor digest.

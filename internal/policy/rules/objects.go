@@ -2,29 +2,21 @@ package rules
 
 import (
 	"encoding/json"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"twelvefold.dev/internal/policy"
 )
 
 // objects are those of a kind in the pod's namespace. They are not known in the webhook, nor where they may not be read: a
-// rule that needs them then has nothing to say.
+// rule that needs them then has nothing to say. They are shared with other workloads' judgements.
 func objects[T any](s *Subject, kind string) (all []*T, known bool) {
 	if s.Facts.Objects == nil {
 		return nil, false
 	}
 	found, known := s.Facts.Objects(kind)
-	for _, data := range found {
-		object := new(T)
-		if json.Unmarshal(data, object) == nil {
-			all = append(all, object)
-		}
-	}
-	return all, known
+	return policy.Decode[T](found), known
 }
 
 // lookup reads an object of the pod's namespace, if it is known.
@@ -39,22 +31,24 @@ func (s *Subject) lookup(kind, name string, into any) bool {
 // neighbour is a workload that runs for long in the pod's namespace.
 type neighbour struct {
 	policy.Workload
-	Template corev1.PodTemplateSpec
+	Template *corev1.PodTemplateSpec
+}
+
+// templated is what is read of a neighbour.
+type templated struct {
+	Metadata struct{ Name string }
+	Spec     struct{ Template corev1.PodTemplateSpec }
 }
 
 // neighbours are the Deployments, StatefulSets and DaemonSets of the pod's namespace, its own among them.
 func (s *Subject) neighbours() (all []neighbour, known bool) {
-	type workload struct {
-		Metadata metav1.ObjectMeta
-		Spec     struct{ Template corev1.PodTemplateSpec }
-	}
 	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
-		workloads, known := objects[workload](s, kind)
+		workloads, known := objects[templated](s, kind)
 		if !known {
 			return nil, false
 		}
 		for _, w := range workloads {
-			all = append(all, neighbour{policy.Workload{Kind: kind, Name: w.Metadata.Name}, w.Spec.Template})
+			all = append(all, neighbour{policy.Workload{Kind: kind, Name: w.Metadata.Name}, &w.Spec.Template})
 		}
 	}
 	return all, true
@@ -63,7 +57,12 @@ func (s *Subject) neighbours() (all []neighbour, known bool) {
 // services are the Services of the pod's namespace that select it.
 func (s *Subject) services() (selecting []*corev1.Service, known bool) {
 	all, known := objects[corev1.Service](s, "Service")
-	return slices.DeleteFunc(all, func(service *corev1.Service) bool { return !selects(service, s.Pod.Labels) }), known
+	for _, service := range all {
+		if selects(service, s.Pod.Labels) {
+			selecting = append(selecting, service)
+		}
+	}
+	return selecting, known
 }
 
 func selects(service *corev1.Service, podLabels map[string]string) bool {

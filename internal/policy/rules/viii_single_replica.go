@@ -37,11 +37,13 @@ func init() {
 	})
 }
 
+// scaler is what is read of a HorizontalPodAutoscaler or ScaledObject.
+type scaler struct {
+	Spec struct{ ScaleTargetRef struct{ Kind, Name string } }
+}
+
 // scaled says whether something among the given objects decides how many replicas the workload has.
 func (s *Subject) scaled() (scaled, known bool) {
-	type scaler struct {
-		Spec struct{ ScaleTargetRef struct{ Kind, Name string } }
-	}
 	for _, kind := range []string{"HorizontalPodAutoscaler", "ScaledObject"} {
 		scalers, known := objects[scaler](s, kind)
 		if !known {

@@ -6,9 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -29,7 +27,7 @@ func init() {
 				"and a CronJob that the pipeline forgot does for months what nobody remembers.",
 			Fix: "Give the Job the image of the app, with another command, and let the pipeline set both by one value.",
 			Allowed: "Images of kubectl, shells, databases and their clients, backups and other tools. Another image than the app's is reported only where the Job says that it is the app, by app.kubernetes.io/name and no component of its own, and the image comes from where the app's does. " +
-				"An app is known by app.kubernetes.io/name, instance or part-of; for a Job without these, by its repository. Two instances are two apps. 1.4.2-migrate counts as 1.4.2, 1.4 as any 1.4.x, and a digest as any tag. A Job that has begun keeps the release of its day. " + besides,
+				"An app is known by app.kubernetes.io/name, instance or part-of; for a Job without these, by its repository. Two instances are two apps. 1.4.2-migrate counts as 1.4.2, 1.4.2-cli as 1.4.2-fpm, 1.4 as any 1.4.x, and a digest as any tag. A Job that has begun keeps the release of its day. " + besides,
 			Example: "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: reindex}\nspec:\n  schedule: \"@daily\"\n  jobTemplate:\n    spec:\n      activeDeadlineSeconds: 3600\n      template:\n        metadata: {labels: {app.kubernetes.io/name: shop}}\n" +
 				"        spec:\n          restartPolicy: Never\n          containers:\n          - {name: reindex, image: \"contoso.azurecr.io/shop:1.4.2\", command: [\"/app/reindex\"]}\n",
 		},
@@ -62,7 +60,7 @@ func checkAdminImage(s *Subject, report func(Violation)) {
 		switch {
 		case err != nil, tools.MatchString(own.Base()), isDatabase(c):
 			continue
-		case unlabelled && own.Registry == name.DefaultRegistry && strings.HasPrefix(own.Repository, "library/"):
+		case unlabelled && own.Official():
 			continue // a base image says nothing about whose code it runs
 		}
 		if other, differs := s.otherRelease(own, app); differs {
@@ -125,8 +123,7 @@ func (s *Subject) otherCode(own image.Reference, labels map[string]string, app [
 
 // sameOwner says whether two images come from one folder of a registry. What Docker keeps there belongs to many.
 func sameOwner(a, b image.Reference) bool {
-	first, second := path.Dir(a.Repository), path.Dir(b.Repository)
-	return a.Registry == b.Registry && first == second && !(a.Registry == name.DefaultRegistry && first == "library")
+	return a.Registry == b.Registry && path.Dir(a.Repository) == path.Dir(b.Repository) && !a.Official()
 }
 
 // job are the labels of the Job or CronJob, which may stand on it alone, and whether the Job has begun.
