@@ -47,6 +47,7 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 	if err != nil {
 		return nil, err
 	}
+	above := 0
 	if scalarAt(root, "kind") == "ConfigMap" {
 		var keysOnce map[string]any
 		if err := root.Decode(&keysOnce); err != nil {
@@ -58,7 +59,8 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 			return nil, fmt.Errorf("policy: the ConfigMap has no key %q%s", Key, keysOf(root, "data"))
 		}
 		if text.Style == yaml.LiteralStyle { // else its lines are not the file's
-			defer func() { err = addLines(err, text.Line) }()
+			above = text.Line
+			defer func() { err = addLines(err, above) }()
 		}
 		data = []byte(text.Value)
 		if root, err = onlyDocument(data); err != nil {
@@ -74,7 +76,17 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 	if mistakes = append(mistakes, p.compile()...); len(mistakes) > 0 {
 		return nil, inOrder(mistakes)
 	}
+	for i, item := range p.elements(specOf(root), "tests", len(p.doc.Spec.Tests)) {
+		if item != nil {
+			p.doc.Spec.Tests[i].Line = item.Line + above
+		}
+	}
 	return p, nil
+}
+
+func specOf(root *yaml.Node) *yaml.Node {
+	spec, _ := lookup(root, "spec")
+	return spec
 }
 
 // decode reads a document strictly. With mistakes, it is what else could be read, so that they hide no others. An error

@@ -27,7 +27,11 @@ func TestPolicy(p *policy.Policy) error {
 	var errs []error
 	for _, test := range p.Spec().Tests {
 		fail := func(format string, args ...any) {
-			errs = append(errs, fmt.Errorf("policy: test %q: %s", test.Name, fmt.Sprintf(format, args...)))
+			where := ""
+			if test.Line > 0 {
+				where = fmt.Sprintf("line %d: ", test.Line)
+			}
+			errs = append(errs, fmt.Errorf("policy: %stest %q: %s", where, test.Name, fmt.Sprintf(format, args...)))
 		}
 		verdict, err := Full(Input{
 			Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: []byte(test.Pod)},
