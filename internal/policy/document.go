@@ -226,7 +226,6 @@ type Test struct {
 	Labels    map[string]string `yaml:"namespaceLabels"`
 	Pod       JSON              `yaml:"pod"`
 	Expect    Expectation       `yaml:"expect"`
-	Line      int               `yaml:"-"` // where it stands in what was read; 0 if that is unknown
 }
 
 // Expectation lists the rules that must be found at each level. An absent level must have no finding, but audit.

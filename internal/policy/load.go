@@ -76,17 +76,8 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 	if mistakes = append(mistakes, p.compile()...); len(mistakes) > 0 {
 		return nil, inOrder(mistakes)
 	}
-	for i, item := range p.elements(specOf(root), "tests", len(p.doc.Spec.Tests)) {
-		if item != nil {
-			p.doc.Spec.Tests[i].Line = item.Line + above
-		}
-	}
+	p.above = above
 	return p, nil
-}
-
-func specOf(root *yaml.Node) *yaml.Node {
-	spec, _ := lookup(root, "spec")
-	return spec
 }
 
 // decode reads a document strictly. With mistakes, it is what else could be read, so that they hide no others. An error

@@ -24,6 +24,7 @@ var DefaultIgnoredContainers = []string{"istio-proxy", "istio-init", "istio-vali
 type Policy struct {
 	doc     Document
 	root    *yaml.Node
+	above   int // lines of the text that was read before the document
 	rules   Catalogue
 	hash    string
 	cap     Level
@@ -55,6 +56,16 @@ func (p *Policy) Hash() string { return p.hash }
 
 // Spec is the document's own text, as read.
 func (p *Policy) Spec() Spec { return p.doc.Spec }
+
+// TestLine is the line of a test in the text that was read; 0 if it is unknown.
+func (p *Policy) TestLine(i int) int {
+	spec, _ := lookup(p.root, "spec")
+	items := p.elements(spec, "tests", len(p.doc.Spec.Tests))
+	if i >= len(items) || items[i] == nil {
+		return 0
+	}
+	return items[i].Line + p.above
+}
 
 // DeniesTemplates says whether a workload is refused whose pods would be: else it is only warned about, and its pods are
 // refused.
