@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,7 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/yaml"
 
+	"twelvefold.dev/internal/live"
 	"twelvefold.dev/internal/mutate"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
@@ -118,6 +121,26 @@ func TestAKSSelectorsAreThereAlready(t *testing.T) {
 		last := s.MatchExpressions[len(s.MatchExpressions)-2:]
 		if diff := cmp.Diff(want, last); diff != "" {
 			t.Errorf("selector %d: %s", i, diff)
+		}
+	}
+}
+
+// The command line leaves alone what the webhook does.
+func TestExcludedNamespacesAreTheCommandLines(t *testing.T) {
+	values, err := os.ReadFile("twelvefold/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chart struct{ ExcludedNamespaces []string }
+	if err := yaml.Unmarshal(values, &chart); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(live.SystemNamespaces, chart.ExcludedNamespaces); diff != "" {
+		t.Errorf("(-command line +chart):\n%s", diff)
+	}
+	for label, value := range map[string]string{"control-plane": "true", "kubernetes.azure.com/managedby": "aks"} {
+		if !live.System("shop", map[string]string{label: value}) {
+			t.Errorf("a namespace with %s: %s is read", label, value)
 		}
 	}
 }

@@ -25,35 +25,39 @@ func checkCommand() *cobra.Command {
 	var in input
 	var output string
 	c := &cobra.Command{
-		Use:   "check -f FILE|DIR|- …",
-		Short: "Judge manifests as the webhook would",
-		Long: "Judges every pod and every workload's template. What Helm and Kustomize write can be piped in.\n\n" +
+		Use:   "check -f FILE|DIR|- … | --cluster",
+		Short: "Judge manifests, or what a cluster runs, as the webhook would",
+		Long: "Judges every pod and every workload's template. What Helm and Kustomize write can be piped in. With --cluster it judges\n" +
+			"the workloads of a cluster, which it only reads.\n\n" +
 			"-o sarif is for code scanning: results have file, line and a fingerprint that survives moved lines.\n" +
 			"-o junit is for CI: a suite for each file, a case for each object, a failure for each denied object.",
 		Example: "  twelvefold check -f deploy/\n" +
 			"  helm template shop | twelvefold check --policy policy.yaml --namespace prod-shop -f -\n" +
 			"  kubectl kustomize overlays/prod | twelvefold check -f -\n" +
-			"  twelvefold check -f deploy/ -o sarif > twelvefold.sarif",
+			"  twelvefold check -f deploy/ -o sarif > twelvefold.sarif\n" +
+			"  twelvefold check --cluster -n shop,search",
 		RunE: func(c *cobra.Command, args []string) error {
 			write, ok := reports[output]
 			if !ok {
 				return fmt.Errorf("-o %q: want text, json, sarif or junit", output)
 			}
-			inputs, err := in.read(c, args)
-			if err != nil {
-				return err
+			report := report{Findings: []located{}}
+			for inputs, err := range in.batches(c, args) {
+				if err == nil {
+					err = report.judge(inputs)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			report, err := judge(inputs)
-			if err != nil {
-				return err
-			}
-			if err = write(report, c.OutOrStdout()); err == nil && report.Summary.Deny > 0 {
+			err := write(report, c.OutOrStdout())
+			if err == nil && report.Summary.Deny > 0 {
 				err = errDenied
 			}
 			return err
 		},
 	}
-	in.addFlags(c)
+	in.addClusterFlags(c)
 	c.Flags().StringVarP(&output, "output", "o", "text", "text, json, sarif or junit")
 	return c
 }
@@ -88,6 +92,8 @@ type identity struct {
 	Name       string `json:"name"`
 }
 
+func (i identity) String() string { return i.Namespace + "/" + i.Kind + "/" + i.Name }
+
 type summary struct {
 	Objects int `json:"objects"`
 	Deny    int `json:"deny"`
@@ -95,12 +101,11 @@ type summary struct {
 	Audit   int `json:"audit"`
 }
 
-func judge(inputs []review.Input) (report, error) {
-	r := report{Findings: []located{}}
+func (r *report) judge(inputs []review.Input) error {
 	for _, in := range inputs {
 		verdict, err := review.Full(in)
 		if err != nil {
-			return r, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+			return fmt.Errorf("%s: %w", in.Object.Place(), err)
 		}
 		r.Summary.Objects++
 		o := judged{object: in.Object, identity: identify(in.Object, in.Facts.Namespace)}
@@ -116,9 +121,10 @@ func judge(inputs []review.Input) (report, error) {
 			o.findings = append(o.findings, located{f, o.identity, in.Object.File, in.Object.LineOf(f.Path), in.Object.Source})
 		}
 		r.Findings = append(r.Findings, o.findings...)
+		o.object.JSON = nil // it may be one of thousands
 		r.objects = append(r.objects, o)
 	}
-	return r, nil
+	return nil
 }
 
 func identify(o manifest.Object, namespace string) identity {
@@ -137,6 +143,10 @@ func (r report) text(w io.Writer) error {
 	paint := terminal.For(w)
 	for _, f := range r.Findings {
 		if f.Level >= policy.Warn {
+			if f.File == "" { // in a cluster
+				fmt.Fprintf(w, "%s: %s %s\n", f.Object, paint.Level(f.Level), f.Finding)
+				continue
+			}
 			fmt.Fprintf(w, "%s:%d: %s %s/%s: %s\n", f.File, f.Line, paint.Level(f.Level), f.Object.Kind, f.Object.Name, f.Finding)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package cli is the command line: the webhook's engine, offline. Exit status: 0 nothing denied, 1 something denied,
-// 2 bad usage or input that can't be read.
+// Package cli is the command line: the webhook's engine, for manifests and for what a cluster runs. Exit status: 0 nothing
+// denied, 1 something denied, 2 bad usage or input that can't be read.
 package cli
 
 import (
@@ -40,7 +40,8 @@ func command() *cobra.Command {
 		Use:   "twelvefold",
 		Short: "Twelve-factor pods on Azure: the webhook's engine on the command line",
 		Long: "Twelvefold makes pods twelve-factor pods: secrets from Azure Key Vault, metrics for Prometheus, logs on stdout,\n" +
-			"and a readable refusal of what is not twelve-factor. This is the engine of its admission webhook, without a cluster.\n\n" +
+			"and a readable refusal of what is not twelve-factor. This is the engine of its admission webhook, for manifests and for what\n" +
+			"a cluster runs.\n\n" +
 			"Exit status: 0 nothing is denied, 1 something is denied, 2 bad usage or input that can't be read.",
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -72,8 +72,8 @@ func (in *input) fix(c *cobra.Command, args []string, write bool) error {
 	if inputs, err = in.inputs(fixed); err != nil {
 		return err
 	}
-	report, err := judge(inputs)
-	if err == nil && report.Summary.Deny > 0 {
+	var report report
+	if err = report.judge(inputs); err == nil && report.Summary.Deny > 0 {
 		err = errDenied
 	}
 	return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -29,23 +30,45 @@ type input struct {
 	files      []string
 	named      []string // the same with the arguments
 	policyFile string
-	namespace  string
+	policyName string // what people call it
+	namespaces []string
 	labels     map[string]string
 	kubernetes string
 	agentImage string
 	registry   bool
+	clusterFlags
 }
 
+// addFlags adds the flags of commands that read files.
 func (in *input) addFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringArrayVarP(&in.files, "filename", "f", nil, "file, directory, or - for standard input; may be repeated")
+	in.addCommonFlags(c)
 	f.StringVar(&in.policyFile, "policy", "", "policy: the ConfigMap or the bare document (default: the built-in policy)")
-	f.StringVar(&in.namespace, "namespace", "default", "namespace of objects that name none")
+	f.StringSliceVarP(&in.namespaces, "namespace", "n", nil, "namespace of objects that name none (default: default)")
+	f.StringVar(&in.kubernetes, "kubernetes", newest, "version of the cluster")
+}
+
+// addClusterFlags adds the flags of commands that read files or a cluster.
+func (in *input) addClusterFlags(c *cobra.Command) {
+	f := c.Flags()
+	in.addCommonFlags(c)
+	in.clusterFlags.addFlags(c)
+	f.StringVar(&in.policyFile, "policy", "", "policy: the ConfigMap or the bare document (default: the cluster's policy, else the built-in one)")
+	f.StringSliceVarP(&in.namespaces, "namespace", "n", nil,
+		"of a cluster, the namespaces to read: a,b (default: all but Kubernetes' and AKS's own); of files, that of objects that name none (default: default)")
+	f.StringVar(&in.kubernetes, "kubernetes", newest, "version of the cluster; with --cluster it is asked")
+}
+
+func (in *input) addCommonFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVarP(&in.files, "filename", "f", nil, "file, directory, or - for standard input; may be repeated")
 	f.StringToStringVar(&in.labels, "namespace-labels", nil, "labels of the namespace, where the input holds no Namespace: k=v,…")
-	f.StringVar(&in.kubernetes, "kubernetes", "1.37", "version of the cluster")
 	f.BoolVar(&in.registry, "registry", false, "ask the registries of images for labels that tell their source; signs in as docker does")
 	f.StringVar(&in.agentImage, "agent-image", "twelvefold-agent", "image of injected containers")
 }
+
+// newest is the newest Kubernetes that this version knows.
+const newest = "1.37"
 
 // read reads everything that the flags name. More files may stand as arguments, as a shell expands them.
 func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
@@ -60,7 +83,13 @@ func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
 func (in *input) sources(c *cobra.Command, args []string) ([]source, error) {
 	files := slices.Concat(in.files, args)
 	if len(files) == 0 {
-		return nil, errors.New("nothing to read: name a file, a directory or - with -f")
+		return nil, errors.New(in.nothing(c))
+	}
+	if err := in.checkNamespaces(c); err != nil {
+		return nil, err
+	}
+	if len(in.namespaces) > 1 {
+		return nil, fmt.Errorf("-n %s: objects in files that name no namespace are in one", strings.Join(in.namespaces, ","))
 	}
 	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
 		return nil, errors.New("-f - stands twice, but standard input can be read only once")
@@ -75,6 +104,22 @@ func (in *input) sources(c *cobra.Command, args []string) ([]source, error) {
 		sources = append(sources, found...)
 	}
 	return sources, nil
+}
+
+// checkNamespaces refuses an empty name, which is most likely a variable that is not set: it must not mean all of a cluster.
+func (in *input) checkNamespaces(c *cobra.Command) error {
+	if c.Flags().Changed("namespace") && (len(in.namespaces) == 0 || slices.Contains(in.namespaces, "")) {
+		return errors.New("-n: an empty name")
+	}
+	return nil
+}
+
+func (in *input) nothing(c *cobra.Command) string {
+	text := "nothing to read: name a file, a directory or - with -f"
+	if c.Flags().Lookup("cluster") != nil {
+		text += ", or a cluster with --cluster"
+	}
+	return text
 }
 
 // inputs are the objects of some files, ready for review under the policy of the flags.
@@ -95,6 +140,7 @@ func (in *input) inputs(sources []source) ([]review.Input, error) {
 }
 
 func (in *input) policy() (*policy.Policy, error) {
+	in.policyName = cmp.Or(in.policyFile, "the built-in policy")
 	if in.policyFile == "" {
 		return policy.Default(rules.Catalogue{}), nil
 	}
@@ -121,7 +167,7 @@ func (in *input) facts() (policy.Facts, error) {
 	minor, err := parseKubernetes(in.kubernetes)
 	return policy.Facts{
 		Now:             time.Now(),
-		Namespace:       in.namespace,
+		Namespace:       cmp.Or(append(in.namespaces, "default")...),
 		NamespaceLabels: in.labels,
 		Kubernetes:      policy.Kubernetes{APIServer: minor, OldestKubelet: minor},
 		AgentImage:      in.agentImage,

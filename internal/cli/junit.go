@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -29,8 +30,8 @@ type junitSuite struct {
 type junitCase struct {
 	Name    string        `xml:"name,attr"`
 	Class   string        `xml:"classname,attr"`
-	File    string        `xml:"file,attr"`
-	Line    int           `xml:"line,attr"`
+	File    string        `xml:"file,attr,omitempty"`
+	Line    int           `xml:"line,attr,omitempty"`
 	Failure *junitFailure `xml:"failure"`
 	Out     string        `xml:"system-out,omitempty"`
 }
@@ -41,16 +42,17 @@ type junitFailure struct {
 	Text    string `xml:",chardata"`
 }
 
-// junit writes what CI systems show as tests: a suite for each file, a case for each object, with one failure for all
+// junit writes what CI systems show as tests: a suite for each file, or of a cluster for each namespace, a case for each object, with one failure for all
 // that denies it, since not every reader takes several.
 func (r report) junit(w io.Writer) error {
 	all := junitSuites{Name: "twelvefold check"}
 	byFile := map[string]*junitSuite{}
 	for _, o := range r.objects {
-		suite := byFile[o.object.File]
+		name := cmp.Or(o.object.File, o.identity.Namespace)
+		suite := byFile[name]
 		if suite == nil {
-			suite = &junitSuite{Name: o.object.File}
-			byFile[o.object.File] = suite
+			suite = &junitSuite{Name: name}
+			byFile[name] = suite
 			all.Suites = append(all.Suites, suite)
 		}
 		result := junitCase{Name: o.identity.Kind + "/" + o.identity.Name, Class: o.identity.Namespace, File: o.object.File, Line: o.object.Line}
@@ -81,7 +83,11 @@ func (r report) junit(w io.Writer) error {
 func (o judged) lines(level policy.Level) (lines []string) {
 	for _, f := range o.findings {
 		if f.Level == level {
-			lines = append(lines, fmt.Sprintf("%s:%d: %s %s", f.File, f.Line, f.Level, f.Finding))
+			place := f.Object.String()
+			if f.File != "" {
+				place = fmt.Sprintf("%s:%d", f.File, f.Line)
+			}
+			lines = append(lines, fmt.Sprintf("%s: %s %s", place, f.Level, f.Finding))
 		}
 	}
 	return lines

@@ -56,7 +56,7 @@ func mutateAll(c *cobra.Command, inputs []review.Input, write func(io.Writer, te
 	for _, in := range inputs {
 		verdict, err := review.Mutate(in)
 		if err != nil {
-			return fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+			return fmt.Errorf("%s: %w", in.Object.Place(), err)
 		}
 		for _, f := range verdict.Findings {
 			if f.Level >= policy.Warn {

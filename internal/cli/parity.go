@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/parity"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/review"
@@ -22,13 +24,13 @@ func parityCommand() *cobra.Command {
 	var in input
 	var output string
 	c := &cobra.Command{
-		Use:   "parity NAMESPACE NAMESPACE -f FILE|DIR|- …",
+		Use:   "parity NAMESPACE NAMESPACE -f FILE|DIR|- … | --cluster",
 		Short: "Say in what the workloads of two namespaces differ, besides config",
 		Long: "Compares workloads of the same kind and name: images and tags, which variables there are and where they are from, probes,\n" +
 			"requests and limits, sidecars and exporters. Values, quantities and replicas may differ: that is config (factor X).\n\n" +
 			"Exit status, as of diff: 0 they differ in nothing, 1 they differ, 2 bad usage or input that can't be read.",
 		Example: "  twelvefold parity staging production -f overlays/\n" +
-			"  kubectl get deployments,statefulsets,daemonsets,cronjobs -A -o yaml | twelvefold parity staging production -f -",
+			"  twelvefold parity staging production --cluster",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 2 || args[0] == args[1] {
 				return fmt.Errorf("want two namespaces: %s", c.UseLine())
@@ -39,15 +41,11 @@ func parityCommand() *cobra.Command {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("-o %q: want text or json", output)
 			}
-			sources, err := in.sources(c, nil)
+			objects, err := in.parityObjects(c, args)
 			if err != nil {
 				return err
 			}
-			objects, err := in.objects(sources)
-			if err != nil {
-				return err
-			}
-			report, err := compareNamespaces(review.Offline(objects, nil, policy.Facts{Namespace: in.namespace}), args[0], args[1])
+			report, err := compareNamespaces(review.Offline(objects, nil, policy.Facts{Namespace: cmp.Or(append(in.namespaces, "default")...)}), args[0], args[1])
 			if err != nil {
 				return err
 			}
@@ -63,9 +61,29 @@ func parityCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVarP(&in.files, "filename", "f", nil, "file, directory, or - for standard input; may be repeated")
-	c.Flags().StringVar(&in.namespace, "namespace", "default", "namespace of objects that name none")
+	c.Flags().StringSliceVarP(&in.namespaces, "namespace", "n", nil, "of files, the namespace of objects that name none (default: default)")
+	in.clusterFlags.addFlags(c)
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
+}
+
+// parityObjects are those of the files, or of the two namespaces in a cluster.
+func (in *input) parityObjects(c *cobra.Command, names []string) ([]manifest.Object, error) {
+	live, err := in.readsCluster(c, in.files)
+	if err != nil {
+		return nil, err
+	}
+	if live {
+		if len(in.namespaces) > 0 {
+			return nil, errors.New("-n is for files: the namespaces of a cluster are the arguments")
+		}
+		return in.clusterObjects(c, names)
+	}
+	sources, err := in.sources(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	return in.objects(sources)
 }
 
 // drift is in what two namespaces differ. Its JSON is stable.
@@ -96,7 +114,7 @@ func compareNamespaces(inputs []review.Input, first, second string) (drift, erro
 			err = json.Unmarshal(template.JSON, &pod)
 		}
 		if err != nil {
-			return report, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+			return report, fmt.Errorf("%s: %w", in.Object.Place(), err)
 		}
 		w := owners[i]
 		if pods[w.Namespace] == nil {

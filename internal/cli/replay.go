@@ -21,18 +21,20 @@ func replayCommand() *cobra.Command {
 	var in input
 	var against, output string
 	c := &cobra.Command{
-		Use:   "replay --policy FILE -f DUMP|-",
+		Use:   "replay --policy FILE -f DUMP|- | --cluster",
 		Short: "Say what a policy would deny of what runs today",
-		Long: "Judges what a cluster holds, as kubectl get -o yaml or -o json writes it, and counts workloads: pods and ReplicaSets\n" +
-			"count as the workload that made them. With --against, it says what the policy would change.\n\n" +
+		Long: "Judges what a cluster runs, or a dump as kubectl get -o yaml or -o json writes it, and counts workloads: pods and\n" +
+			"ReplicaSets count as the workload that made them. With --against, it says what the policy would change. Without\n" +
+			"--policy, the policy is the cluster's own.\n\n" +
 			"Exit status: 0 whatever is denied, 2 bad usage or input that can't be read.",
-		Example: "  kubectl get deployments,statefulsets,daemonsets,cronjobs,jobs,pods,namespaces -A -o yaml > dump.yaml\n" +
+		Example: "  twelvefold replay --policy new.yaml --cluster\n" +
+			"  kubectl get deployments,statefulsets,daemonsets,cronjobs,jobs,pods,namespaces -A -o yaml > dump.yaml\n" +
 			"  twelvefold replay --policy new.yaml --against current.yaml -f dump.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
 				return fmt.Errorf("-o %q: want text or json", output)
 			}
-			if in.policyFile == "" {
+			if in.policyFile == "" && !in.cluster {
 				return errors.New("nothing to replay: name the policy with --policy")
 			}
 			report, err := in.replay(c, args, against)
@@ -42,10 +44,10 @@ func replayCommand() *cobra.Command {
 			if output == "json" {
 				return writeIndented(c.OutOrStdout(), report)
 			}
-			return report.text(c.OutOrStdout(), in.policyFile, against)
+			return report.text(c.OutOrStdout(), in.policyName, against)
 		},
 	}
-	in.addFlags(c)
+	in.addClusterFlags(c)
 	c.Flags().StringVar(&against, "against", "", "the policy of today, to compare with")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
@@ -82,31 +84,34 @@ type workload struct {
 func (w workload) String() string { return w.Namespace + "/" + w.Kind + "/" + w.Name }
 
 func (in *input) replay(c *cobra.Command, args []string, against string) (replayed, error) {
-	sources, err := in.sources(c, args)
-	if err != nil {
-		return replayed{}, err
+	now, before := verdicts{}, verdicts(nil)
+	var old *policy.Policy
+	if against != "" {
+		var err error
+		if old, err = readPolicy(against); err != nil {
+			return replayed{}, err
+		}
+		before = verdicts{}
 	}
-	inputs, err := in.inputs(sources)
-	if err != nil {
-		return replayed{}, err
+	for inputs, err := range in.batches(c, args) {
+		if err != nil {
+			return replayed{}, err
+		}
+		inputs, owners, err := workloadsOf(inputs)
+		if err == nil {
+			err = now.add(inputs, owners)
+		}
+		if err == nil && old != nil {
+			for i := range inputs {
+				inputs[i].Policy = old
+			}
+			err = before.add(inputs, owners)
+		}
+		if err != nil {
+			return replayed{}, err
+		}
 	}
-	inputs, owners, err := workloadsOf(inputs)
-	if err != nil {
-		return replayed{}, err
-	}
-	now, err := replay(inputs, owners)
-	if err != nil || against == "" {
-		return now.report(nil), err
-	}
-	old, err := readPolicy(against)
-	if err != nil {
-		return replayed{}, err
-	}
-	for i := range inputs {
-		inputs[i].Policy = old
-	}
-	before, err := replay(inputs, owners)
-	return now.report(before), err
+	return now.report(before), nil
 }
 
 // workloadsOf are the objects that make pods, without those whose workload is there itself, and the workload of each.
@@ -115,7 +120,7 @@ func workloadsOf(inputs []review.Input) (kept []review.Input, owners []workload,
 	for _, in := range inputs {
 		_, ok, err := in.Object.Template()
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+			return nil, nil, fmt.Errorf("%s: %w", in.Object.Place(), err)
 		}
 		self := identityOf(in)
 		owner := f.owner(self)
@@ -139,12 +144,12 @@ type ruleKey struct {
 	rule   string
 }
 
-func replay(inputs []review.Input, owners []workload) (verdicts, error) {
-	v := verdicts{}
+// add judges objects, of which owners are the workloads.
+func (v verdicts) add(inputs []review.Input, owners []workload) error {
 	for i, in := range inputs {
 		verdict, err := review.Full(in)
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+			return fmt.Errorf("%s: %w", in.Object.Place(), err)
 		}
 		if v[owners[i]] == nil {
 			v[owners[i]] = map[ruleKey]policy.Level{}
@@ -154,7 +159,7 @@ func replay(inputs []review.Input, owners []workload) (verdicts, error) {
 			v[owners[i]][key] = max(v[owners[i]][key], f.Level)
 		}
 	}
-	return v, nil
+	return nil
 }
 
 func (v verdicts) level(w workload) (highest policy.Level) {

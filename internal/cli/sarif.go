@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,9 +27,20 @@ type sarifLog struct {
 }
 
 type sarifRun struct {
-	Tool       sarifTool     `json:"tool"`
-	ColumnKind string        `json:"columnKind"`
-	Results    []sarifResult `json:"results"`
+	Tool        sarifTool         `json:"tool"`
+	Invocations []sarifInvocation `json:"invocations,omitempty"`
+	ColumnKind  string            `json:"columnKind"`
+	Results     []sarifResult     `json:"results"`
+}
+
+type sarifInvocation struct {
+	Successful    bool                `json:"executionSuccessful"`
+	Notifications []sarifNotification `json:"toolExecutionNotifications"`
+}
+
+type sarifNotification struct {
+	Level   string    `json:"level"`
+	Message sarifText `json:"message"`
 }
 
 type sarifTool struct {
@@ -85,23 +97,40 @@ type sarifLogical struct {
 	Kind          string `json:"kind"`
 }
 
+// maxResults is how many GitHub takes: of a file with more it takes none.
+// https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
+const maxResults = 25_000
+
 // sarif writes what code scanning reads. The rules are those that found something.
 func (r report) sarif(w io.Writer) error {
 	run := sarifRun{ColumnKind: "unicodeCodePoints", Results: []sarifResult{}}
+	findings := r.Findings
+	if len(findings) > maxResults {
+		findings = slices.Clone(findings)
+		slices.SortStableFunc(findings, func(a, b located) int { return cmp.Compare(b.Level, a.Level) })
+		findings = findings[:maxResults]
+		run.Invocations = []sarifInvocation{{true, []sarifNotification{{"warning",
+			sarifText{Text: fmt.Sprintf("%d findings, of which these are the %d that weigh most: code scanning takes no more", len(r.Findings), maxResults)}}}}}
+	}
 	run.Tool.Driver.Name = "Twelvefold"
-	run.Tool.Driver.Rules = sarifRules(r.Findings)
+	rules, index := sarifRules(findings)
+	run.Tool.Driver.Rules = rules
 	fingerprints := map[string]int{}
-	for _, f := range r.Findings {
+	for _, f := range findings {
 		result := sarifResult{
 			RuleID:    f.Rule,
-			RuleIndex: slices.IndexFunc(run.Tool.Driver.Rules, func(rule sarifRule) bool { return rule.ID == f.Rule }),
+			RuleIndex: index[f.Rule],
 			Level:     sarifLevelOf(f.Level),
 			Message:   sarifText{Text: strings.TrimSuffix(fmt.Sprintf("%s/%s %s: %s; %s", f.Object.Kind, f.Object.Name, f.Path, f.Message, f.Fix), "; ")},
 			Locations: []sarifLocation{f.sarifLocation()},
 		}
 		print := f.fingerprint()
 		fingerprints[print]++ // a rule may find two things in one field
-		result.Fingerprints = map[string]string{"twelvefold/v1": fmt.Sprintf("%s:%d", print, fingerprints[print])}
+		print = fmt.Sprintf("%s:%d", print, fingerprints[print])
+		result.Fingerprints = map[string]string{"twelvefold/v1": print}
+		if f.File == "" { // the name that GitHub knows; of a file it makes its own from the lines
+			result.Fingerprints["primaryLocationLineHash"] = print
+		}
 		run.Results = append(run.Results, result)
 	}
 	encoder := json.NewEncoder(w)
@@ -110,11 +139,16 @@ func (r report) sarif(w io.Writer) error {
 	return encoder.Encode(sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}})
 }
 
-func sarifRules(findings []located) []sarifRule {
-	rules := []sarifRule{}
+// sarifRules describes the rules of the findings, and says at which index each stands.
+func sarifRules(findings []located) (rules []sarifRule, index map[string]int) {
+	rules, index = []sarifRule{}, map[string]int{}
+	found := map[string]bool{}
+	for _, f := range findings {
+		found[f.Rule] = true
+	}
 	add := func(id string, make func() sarifRule) {
-		found := slices.ContainsFunc(findings, func(f located) bool { return f.Rule == id })
-		if found && !slices.ContainsFunc(rules, func(r sarifRule) bool { return r.ID == id }) {
+		if _, there := index[id]; found[id] && !there {
+			index[id] = len(rules)
 			rules = append(rules, make())
 		}
 	}
@@ -138,7 +172,7 @@ func sarifRules(findings []located) []sarifRule {
 			return sarifRule{ID: f.Rule, Properties: map[string]any{"factor": f.Factor}}
 		})
 	}
-	return rules
+	return rules, index
 }
 
 func sarifLevelOf(l policy.Level) string {
@@ -153,9 +187,14 @@ func sarifLevelOf(l policy.Level) string {
 	return "note"
 }
 
+// sarifLocation is the finding's place. SARIF's readers want a file: an object of a cluster has one by its name,
+// cluster/NAMESPACE/Kind/name.yaml, which exists nowhere.
 func (f located) sarifLocation() sarifLocation {
 	var l sarifLocation
 	l.Physical.Artifact.URI = uriOf(f.File)
+	if f.File == "" {
+		l.Physical.Artifact.URI = uriOf(path.Join("cluster", f.Object.String()+".yaml"))
+	}
 	l.Physical.Region.StartLine = max(f.Line, 1)
 	l.Logical = []sarifLogical{{Name: f.Object.Name, Kind: "resource",
 		QualifiedName: strings.Join([]string{f.Object.Namespace, f.Object.Kind, f.Object.Name, f.Path}, "/")}}

@@ -4,16 +4,25 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/url"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	_ "github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif" // see schema
+	"github.com/xeipuuv/gojsonschema"
 
 	"twelvefold.dev/internal/cli"
+	"twelvefold.dev/internal/policy/rules"
 )
 
 const shop = `# Source: shop/templates/deployment.yaml
@@ -31,82 +40,40 @@ spec:
         image: other
 `
 
-// properties are the part of the SARIF 2.1.0 schema that concerns what we write: of each object the properties, required
-// ones first before the bar, with their types.
-var properties = map[string]struct{ required, optional map[string]string }{
-	"sarifLog":         {map[string]string{"version": "2.1.0", "runs": "[]run"}, map[string]string{"$schema": "uri"}},
-	"run":              {map[string]string{"tool": "tool"}, map[string]string{"results": "[]result", "columnKind": "utf16CodeUnits|unicodeCodePoints"}},
-	"tool":             {map[string]string{"driver": "toolComponent"}, nil},
-	"toolComponent":    {map[string]string{"name": "string"}, map[string]string{"rules": "[]descriptor"}},
-	"descriptor":       {map[string]string{"id": "string"}, map[string]string{"shortDescription": "multiformat", "fullDescription": "multiformat", "help": "multiformat", "defaultConfiguration": "configuration", "properties": "bag"}},
-	"multiformat":      {map[string]string{"text": "string"}, map[string]string{"markdown": "string"}},
-	"configuration":    {nil, map[string]string{"level": "none|note|warning|error"}},
-	"result":           {map[string]string{"message": "message"}, map[string]string{"ruleId": "string", "ruleIndex": "index", "level": "none|note|warning|error", "locations": "[]location", "partialFingerprints": "strings"}},
-	"message":          {map[string]string{"text": "string"}, map[string]string{"markdown": "string"}},
-	"location":         {nil, map[string]string{"physicalLocation": "physicalLocation", "logicalLocations": "[]logicalLocation"}},
-	"physicalLocation": {map[string]string{"artifactLocation": "artifactLocation"}, map[string]string{"region": "region"}},
-	"artifactLocation": {nil, map[string]string{"uri": "uri"}},
-	"region":           {nil, map[string]string{"startLine": "line"}},
-	"logicalLocation":  {nil, map[string]string{"name": "string", "fullyQualifiedName": "string", "kind": "string"}},
-}
+// schema is OASIS' JSON schema of SARIF 2.1.0. The module that is known for it keeps it in a constant of its own, and would
+// judge only what it has read itself: hence it is taken from its source.
+var schema = sync.OnceValues(func() (*gojsonschema.Schema, error) {
+	module, err := build.Import("github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif", ".", build.FindOnly)
+	if err != nil {
+		return nil, err
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(module.Dir, "schema.go"), nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	text, err := strconv.Unquote(file.Scope.Lookup("schema").Decl.(*ast.ValueSpec).Values[0].(*ast.BasicLit).Value)
+	if err != nil {
+		return nil, err
+	}
+	return gojsonschema.NewSchema(gojsonschema.NewStringLoader(text))
+})
 
-func validate(t *testing.T, where, kind string, value any) {
+// valid ends the test unless the schema knows all of the text.
+func valid(t *testing.T, text []byte) {
 	t.Helper()
-	if item, ok := strings.CutPrefix(kind, "[]"); ok {
-		list, ok := value.([]any)
-		if !ok {
-			t.Errorf("%s is no list: %v", where, value)
-		}
-		for i, v := range list {
-			validate(t, fmt.Sprintf("%s[%d]", where, i), item, v)
-		}
-		return
+	s, err := schema()
+	if err != nil {
+		t.Fatal(err)
 	}
-	text, isText := value.(string)
-	number, isNumber := value.(float64)
-	fields, isObject := value.(map[string]any)
-	ok := false
-	switch kind {
-	case "string":
-		ok = isText && text != ""
-	case "uri":
-		u, err := url.Parse(text)
-		ok = isText && err == nil && u.String() == text && !strings.ContainsAny(text, " \\")
-	case "line":
-		ok = isNumber && number >= 1
-	case "index":
-		ok = isNumber && number >= 0
-	case "bag":
-		ok = isObject
-	case "strings":
-		ok = isObject
-		for _, v := range fields {
-			_, is := v.(string)
-			ok = ok && is
-		}
-	default:
-		object, known := properties[kind]
-		if !known {
-			ok = slices.Contains(strings.Split(kind, "|"), text)
-			break
-		}
-		ok = isObject
-		for name, v := range fields {
-			sort := object.required[name] + object.optional[name]
-			if sort == "" {
-				t.Errorf("%s has the unknown property %s", where, name)
-				continue
-			}
-			validate(t, where+"."+name, sort, v)
-		}
-		for name := range object.required {
-			if _, has := fields[name]; !has {
-				t.Errorf("%s lacks %s", where, name)
-			}
-		}
+	found, err := s.Validate(gojsonschema.NewBytesLoader(text))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !ok {
-		t.Errorf("%s is no %s: %v", where, kind, value)
+	for _, mistake := range found.Errors() {
+		t.Errorf("against the schema: %s", mistake)
+	}
+	if t.Failed() {
+		t.FailNow()
 	}
 }
 
@@ -138,37 +105,40 @@ func sarif(t *testing.T, stdin string, args ...string) (results []result) {
 	if errs.Len() > 0 || out.String() != again.String() {
 		t.Fatalf("two runs differ, or fail: %s", errs.String())
 	}
-	var tree any
+	valid(t, out.Bytes())
 	var log struct {
 		Runs []struct {
 			Tool struct {
 				Driver struct {
 					Rules []struct {
-						ID   string
-						Help struct{ Text, Markdown string }
+						ID                                string
+						ShortDescription, FullDescription struct{ Text string }
+						Help                              struct{ Text, Markdown string }
 					}
 				}
 			}
 			Results []result
 		}
 	}
-	if err := json.Unmarshal(out.Bytes(), &tree); err != nil {
-		t.Fatal(err)
-	}
-	validate(t, "log", "sarifLog", tree)
 	if err := json.Unmarshal(out.Bytes(), &log); err != nil || len(log.Runs) != 1 {
 		t.Fatalf("%d runs, %v", len(log.Runs), err)
 	}
-	rules := log.Runs[0].Tool.Driver.Rules
+	described := log.Runs[0].Tool.Driver.Rules
 	seen, prints := map[string]bool{}, map[string]bool{}
-	for _, r := range rules {
-		if seen[r.ID] || !strings.Contains(r.Help.Text, r.ID) || !strings.HasPrefix(r.Help.Markdown, "# ") {
-			t.Errorf("rule %s is there twice, or has no help", r.ID)
+	for _, r := range described {
+		if seen[r.ID] {
+			t.Errorf("rule %s is there twice", r.ID)
+		}
+		if max(len(r.ShortDescription.Text), len(r.FullDescription.Text)) > 1024 { // what code scanning shows
+			t.Errorf("the description of rule %s is cut off", r.ID)
+		}
+		if r.ID != "own" && (!strings.Contains(r.Help.Text, r.ID) || !strings.HasPrefix(r.Help.Markdown, "# ")) { // the policy's own has no page
+			t.Errorf("rule %s has no help", r.ID)
 		}
 		seen[r.ID] = true
 	}
 	for _, r := range log.Runs[0].Results {
-		if r.RuleIndex >= len(rules) || rules[r.RuleIndex].ID != r.RuleID {
+		if r.RuleIndex >= len(described) || described[r.RuleIndex].ID != r.RuleID {
 			t.Errorf("result of %s has another rule's index", r.RuleID)
 		}
 		print := r.PartialFingerprints["twelvefold/v1"]
@@ -176,6 +146,10 @@ func sarif(t *testing.T, stdin string, args ...string) (results []result) {
 			t.Errorf("%s: its fingerprint is empty or another's, too", r)
 		}
 		prints[print] = true
+		// What code scanning wants beyond the schema: a place for each result, in a file of the repository.
+		if len(r.Locations) != 1 || r.Locations[0].PhysicalLocation.Region.StartLine < 1 || r.Locations[0].PhysicalLocation.ArtifactLocation.URI == "" {
+			t.Errorf("%s %s is nowhere: %v", r.Level, r.RuleID, r.Locations)
+		}
 	}
 	return log.Runs[0].Results
 }
@@ -216,6 +190,67 @@ func TestSARIF(t *testing.T) {
 	for _, print := range fingerprints(renamed) {
 		if slices.Contains(fingerprints(before), print) {
 			t.Error("another object has the same fingerprint")
+		}
+	}
+}
+
+// Every rule finds something in the corpus: whatever a result may be, the schema knows it.
+func TestSARIFOfTheCorpus(t *testing.T) {
+	for _, dir := range []string{"bad", "good"} {
+		found := map[string]bool{}
+		for _, r := range sarif(t, "", "-f", "../review/testdata/corpus/"+dir) {
+			found[r.RuleID] = true
+		}
+		if dir == "bad" && len(found) < len(rules.All())/2 {
+			t.Errorf("%d rules only", len(found))
+		}
+	}
+	own := "spec: {rules: {own: {level: deny}}, customRules: [{id: own, factor: I, expression: 'false', message: m}]}"
+	results := sarif(t, "", "-f", "../review/testdata/corpus/good", "--policy", policyFile(t, own))
+	if !slices.ContainsFunc(results, func(r result) bool { return r.RuleID == "own" && r.Level == "error" }) {
+		t.Error("nothing of a rule of the policy's own")
+	}
+}
+
+// Of a file with more than 25,000 results GitHub takes none: those are kept that weigh most.
+func TestSARIFIsBounded(t *testing.T) {
+	const pods, containers = 100, 70
+	var text strings.Builder
+	for i := range pods {
+		fmt.Fprintf(&text, "---\napiVersion: v1\nkind: Pod\nmetadata: {name: a%d}\nspec:\n  containers:\n", i)
+		for j := range containers {
+			fmt.Fprintf(&text, "  - {name: c%d, image: a, ports: [{containerPort: 80, hostPort: 80}]}\n", j)
+		}
+	}
+	rules := "spec: {profile: off, rules: {privileged-port: {level: audit}, mutable-tag: {level: deny}, host-port: {level: deny}, requests-missing: {level: warn}}}"
+	levels := map[string]int{}
+	for _, r := range sarif(t, text.String(), "-f", "-", "--policy", policyFile(t, rules)) {
+		levels[r.Level]++
+	}
+	if want := map[string]int{"error": 2 * pods * containers, "warning": pods * containers, "note": 25_000 - 3*pods*containers}; !maps.Equal(levels, want) {
+		t.Errorf("%v; want %v", levels, want)
+	}
+}
+
+func policyFile(t *testing.T, spec string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\n"+spec+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// The schema would tell.
+func TestSchemaRefuses(t *testing.T) {
+	s, err := schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{`{}`, `{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "a"}}, "result": []}]}`,
+		`{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "a"}}, "results": [{"message": {"text": "a"}, "level": "fatal"}]}]}`} {
+		if found, err := s.Validate(gojsonschema.NewStringLoader(text)); err != nil || found.Valid() {
+			t.Errorf("it takes %s: %v", text, err)
 		}
 	}
 }

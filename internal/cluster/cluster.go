@@ -143,8 +143,14 @@ func (c *Cluster) Start(ctx context.Context) error {
 }
 
 func (c *Cluster) readVersions(ctx context.Context) (policy.Kubernetes, error) {
+	return ReadVersions(ctx, discovery.ToServerVersionInterfaceWithContext(c.Discovery), c.Live)
+}
+
+// ReadVersions asks for the versions of the API server and of all nodes. Where only the nodes can't be read, the API server's
+// is there beside the error.
+func ReadVersions(ctx context.Context, d discovery.ServerVersionInterfaceWithContext, live client.Reader) (policy.Kubernetes, error) {
 	var found policy.Kubernetes
-	server, err := c.Discovery.ServerVersion()
+	server, err := d.ServerVersionWithContext(ctx)
 	if err != nil {
 		return found, err
 	}
@@ -153,8 +159,8 @@ func (c *Cluster) readVersions(ctx context.Context) (policy.Kubernetes, error) {
 	}
 	nodes := &corev1.NodeList{}
 	for first := true; first || nodes.Continue != ""; first = false {
-		if err := c.Live.List(ctx, nodes, client.Limit(nodePage), client.Continue(nodes.Continue)); err != nil {
-			return found, err
+		if err := live.List(ctx, nodes, client.Limit(nodePage), client.Continue(nodes.Continue)); err != nil {
+			return policy.Kubernetes{APIServer: found.APIServer}, err
 		}
 		for _, node := range nodes.Items {
 			kubelet, err := version.ParseGeneric(node.Status.NodeInfo.KubeletVersion)

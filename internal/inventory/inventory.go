@@ -4,6 +4,7 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -130,7 +131,7 @@ func over(object *unstructured.Unstructured) bool {
 	switch object.GetKind() {
 	case "Pod":
 		phase, _, _ := unstructured.NestedString(object.Object, "status", "phase")
-		return phase == "Succeeded" || phase == "Failed" || metav1.GetControllerOf(object) != nil
+		return phase == "Succeeded" || phase == "Failed" || owned(object)
 	case "Job":
 		_, ended, _ := unstructured.NestedString(object.Object, "status", "completionTime")
 		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
@@ -139,9 +140,20 @@ func over(object *unstructured.Unstructured) bool {
 				ended = true
 			}
 		}
-		return ended || metav1.GetControllerOf(object) != nil
-	case "Deployment", "StatefulSet", "DaemonSet", "CronJob":
-		return metav1.GetControllerOf(object) != nil
+		return ended || owned(object)
+	case "Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicaSet":
+		return owned(object)
 	}
 	return false
+}
+
+// owned says whether one of Kubernetes' own controllers made an object, which is looked at in its stead, or mirrors it. What
+// an operator makes for its own kinds is looked at itself: those have no template that anybody else could read.
+func owned(object *unstructured.Unstructured) bool {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil {
+		return false
+	}
+	group, _, _ := strings.Cut(owner.APIVersion, "/")
+	return group == "apps" || group == "batch" || owner.Kind == "Node"
 }

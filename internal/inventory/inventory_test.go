@@ -101,6 +101,28 @@ func TestList(t *testing.T) {
 	}
 }
 
+// What an operator makes stands for itself; what Kubernetes makes is its owner's.
+func TestOwners(t *testing.T) {
+	by := func(name, apiVersion, kind string) metav1.ObjectMeta {
+		meta := in("shop", name)
+		meta.OwnerReferences = []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: "o", UID: "o", Controller: new(true)}}
+		return meta
+	}
+	l := (&server{}).lister(&appsv1.StatefulSet{ObjectMeta: by("prometheus", "monitoring.coreos.com/v1", "Prometheus")}, &corev1.Pod{ObjectMeta: by("broker", "core.strimzi.io/v1", "StrimziPodSet")},
+		&batchv1.Job{ObjectMeta: by("night-1", "batch/v1", "CronJob")}, &corev1.Pod{ObjectMeta: by("night-1-x", "batch/v1", "Job")}, &corev1.Pod{ObjectMeta: by("mirror", "v1", "Node")},
+		&appsv1.ReplicaSet{ObjectMeta: by("api-1", "apps/v1", "Deployment")}, &appsv1.ReplicaSet{ObjectMeta: by("canary-1", "argoproj.io/v1alpha1", "Rollout")})
+	l.Kinds = append(inventory.Workloads[:len(inventory.Workloads):len(inventory.Workloads)],
+		inventory.Kind{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), Resource: "replicasets"})
+	found, err := l.List(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"apps/v1 StatefulSet/prometheus", "v1 Pod/broker", "apps/v1 ReplicaSet/canary-1"}
+	if diff := cmp.Diff(want, names(found)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestUnread(t *testing.T) {
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Group: "keda.sh", Resource: "scaledobjects"}, "", errors.New("no"))
 	s := &server{refused: map[string]error{"ScaledObject": forbidden, "SecretProviderClass": apierrors.NewInternalError(errors.New("conversion webhook failed"))}}

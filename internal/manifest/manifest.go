@@ -30,6 +30,14 @@ type Object struct {
 	node   *yaml.Node
 }
 
+// Place is where the object stands: FILE:LINE, or NAMESPACE/Kind/name of one that is not of a file.
+func (o Object) Place() string {
+	if o.File == "" {
+		return o.Namespace + "/" + o.Kind + "/" + o.Name
+	}
+	return o.File + ":" + strconv.Itoa(o.Line)
+}
+
 // goTypes is how encoding/json says what it wants.
 var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go (?:value|struct field \.?(\S+)) of type .*`)
 

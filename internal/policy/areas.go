@@ -38,6 +38,7 @@ var (
 
 // area checks the parts of a policy that belong to one of the jobs.
 type area struct {
+	*Policy
 	spec *yaml.Node
 	fail failFunc
 }
@@ -82,17 +83,21 @@ func (a area) keyVault(kv KeyVault) {
 		a.fail(a.at("keyVault", "verify"), "spec.keyVault.verify: one of off, warn, deny")
 	}
 	hosts := keyvault.Hosts{Cloud: kv.Cloud, Suffixes: kv.DNSSuffixes}
-	for i, v := range kv.Vaults {
-		item := element(a.at("keyVault"), "vaults", i)
-		if v.Name == "" {
+	for i, item := range a.elements(a.at("keyVault"), "vaults", len(kv.Vaults)) {
+		v := kv.Vaults[i]
+		for range missingFields(item, "name", v.Name) {
 			a.fail(item, "spec.keyVault.vaults[%d]: name is missing", i)
-		} else if _, err := hosts.Host(v.Name); err != nil {
+		}
+		if v.Name == "" {
+			continue
+		}
+		if _, err := hosts.Host(v.Name); err != nil {
 			a.fail(item, "spec.keyVault.vaults[%d].name: %v", i, err)
 		}
 		checkGlobs(fmt.Sprintf("spec.keyVault.vaults[%d].namespaces", i), v.Namespaces, item, a.fail)
 	}
-	for i, b := range kv.Bindings {
-		a.binding(hosts, i, b)
+	for i, item := range a.elements(a.at("keyVault"), "bindings", len(kv.Bindings)) {
+		a.binding(hosts, fmt.Sprintf("spec.keyVault.bindings[%d]", i), kv.Bindings[i], item)
 	}
 	a.akv2k8s(hosts, kv.Akv2k8s)
 }
@@ -141,16 +146,15 @@ func (a area) identity(id Identity) {
 const minInterval = 10 * time.Second
 
 // binding checks the names in a binding, so that a slip of the policy is found here, and not by the pods that it binds.
-func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {
-	item := element(a.at("keyVault"), "bindings", i)
-	name := fmt.Sprintf("spec.keyVault.bindings[%d]", i)
+func (a area) binding(hosts keyvault.Hosts, name string, b Binding, item *yaml.Node) {
 	checkGlobs(name+".match.namespaces", b.Match.Namespaces, item, a.fail)
 	vault := "any-vault" // the pod's own
 	if b.Vault != "" {
-		var err error
-		if vault, err = hosts.Host(b.Vault); err != nil {
+		host, err := hosts.Host(b.Vault)
+		if err != nil {
 			a.fail(item, "%s.vault: %v", name, err)
-			return
+		} else {
+			vault = host
 		}
 	}
 	reference := func(kind, key string, secret BindingSecret) {
@@ -177,8 +181,8 @@ func (a area) binding(hosts keyvault.Hosts, i int, b Binding) {
 }
 
 func (a area) metrics(m Metrics) {
-	for i, c := range m.Consumers {
-		item := element(a.at("metrics"), "consumers", i)
+	for i, item := range a.elements(a.at("metrics"), "consumers", len(m.Consumers)) {
+		c := m.Consumers[i]
 		if !slices.Contains(consumers, c) {
 			a.fail(item, "spec.metrics.consumers[%d]: unknown value %q; one of %s", i, c, strings.Join(consumers, ", "))
 		}
@@ -193,8 +197,8 @@ func (a area) metrics(m Metrics) {
 		a.fail(a.at("metrics", "registry"), "spec.metrics.registry: %q is no registry; want HOST[:PORT][/PATH], such as contoso.azurecr.io/mirror", r)
 	}
 	names := map[string]bool{}
-	for i, e := range m.Exporters {
-		item := element(a.at("metrics"), "exporters", i)
+	for i, item := range a.elements(a.at("metrics"), "exporters", len(m.Exporters)) {
+		e := m.Exporters[i]
 		if !exporterName.MatchString(e.Name) {
 			a.fail(item, "spec.metrics.exporters[%d].name: %q is not a DNS label of 42 characters at most", i, e.Name)
 		}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -42,7 +41,7 @@ var (
 )
 
 func (p *Policy) compileCustom(name string, r CustomRule, where *yaml.Node, fail failFunc) Custom {
-	for _, missing := range missingFields("id", r.ID, "factor", string(r.Factor), "expression", r.Expression, "message", r.Message) {
+	for _, missing := range missingFields(where, "id", r.ID, "factor", string(r.Factor), "expression", r.Expression, "message", r.Message) {
 		fail(where, "%s: %s is missing", name, missing)
 	}
 	if _, known := p.lookup(r.ID); known && r.ID != "" {
@@ -62,14 +61,14 @@ func (p *Policy) compileCustom(name string, r CustomRule, where *yaml.Node, fail
 	if r.Params == nil {
 		c.RuleInfo.Params = map[string]any{}
 	}
-	compile := func(field, text string, with func(string) (*expression.Program, error)) *expression.Program {
+	compile := func(field, text string, with func(string) (*expression.Program, []expression.Error)) *expression.Program {
 		if text == "" {
 			return nil
 		}
-		program, err := with(text)
-		if err != nil {
+		program, mistakes := with(text)
+		for _, mistake := range mistakes {
 			at, _ := lookup(where, field)
-			fail(lineOf(at, err), "%s.%s: %v", name, field, err)
+			fail(lineOf(at, mistake), "%s.%s: %v", name, field, mistake)
 		}
 		return program
 	}
@@ -79,10 +78,9 @@ func (p *Policy) compileCustom(name string, r CustomRule, where *yaml.Node, fail
 }
 
 // lineOf is the place of a mistake inside the text of a node.
-func lineOf(n *yaml.Node, err error) *yaml.Node {
-	var mistake *expression.Error
-	if n == nil || !errors.As(err, &mistake) {
-		return n
+func lineOf(n *yaml.Node, mistake expression.Error) *yaml.Node {
+	if n == nil {
+		return nil
 	}
 	line := n.Line
 	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 { // its text starts below
@@ -102,25 +100,17 @@ func (l *CustomLevels) UnmarshalYAML(n *yaml.Node) error {
 		l.Strict = l.Baseline
 		return err
 	}
-	l.Levels = At(Warn)
-	strict := false
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		var err error
-		switch key := n.Content[i]; key.Value {
-		case "baseline":
-			err = l.Baseline.UnmarshalYAML(n.Content[i+1])
-		case "strict":
-			strict = true
-			err = l.Strict.UnmarshalYAML(n.Content[i+1])
-		default:
-			err = lineError(key, fmt.Errorf("unknown field %q; want baseline, strict", key.Value))
-		}
-		if err != nil {
-			return err
-		}
+	levels := struct{ Baseline, Strict *Level }{}
+	if err := decodeStrictly(n, &levels, "baseline", "strict"); err != nil {
+		return err
 	}
-	if !strict {
-		l.Strict = l.Baseline
+	l.Baseline = Warn
+	if levels.Baseline != nil {
+		l.Baseline = *levels.Baseline
+	}
+	l.Strict = l.Baseline
+	if levels.Strict != nil {
+		l.Strict = *levels.Strict
 	}
 	if l.Strict < l.Baseline {
 		return lineError(n, fmt.Errorf("strict: %s is weaker than baseline: %s", l.Strict, l.Baseline))

@@ -16,6 +16,8 @@ const (
 	Kind       = "Policy"
 	// Key is the key of the policy ConfigMap that holds the document.
 	Key = "policy.yaml"
+	// ConfigMapLabel marks the policy ConfigMap, by the value true.
+	ConfigMapLabel = "twelvefold.dev/policy"
 )
 
 // Document is a policy as people write it. [Parse] reads it, [Policy] is what takes effect.

@@ -2,16 +2,16 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -47,35 +47,99 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 	if err != nil {
 		return nil, err
 	}
+	above := 0
 	if scalarAt(root, "kind") == "ConfigMap" {
 		var keysOnce map[string]any
 		if err := root.Decode(&keysOnce); err != nil {
-			return nil, readable(err)
+			mistakes, err := readable(err)
+			return nil, cmp.Or(err, errors.Join(mistakes...))
 		}
 		text, found := lookup(root, "data", Key)
 		if !found {
 			return nil, fmt.Errorf("policy: the ConfigMap has no key %q%s", Key, keysOf(root, "data"))
 		}
 		if text.Style == yaml.LiteralStyle { // else its lines are not the file's
-			defer func() { err = addLines(err, text.Line) }()
+			above = text.Line
+			defer func() { err = addLines(err, above) }()
 		}
 		data = []byte(text.Value)
 		if root, err = onlyDocument(data); err != nil {
 			return nil, err
 		}
 	}
-	var doc Document
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&doc); err != nil {
-		return nil, readable(err)
-	}
-	sum := sha256.Sum256(data)
-	p = &Policy{doc: doc, root: root, rules: rules, hash: hex.EncodeToString(sum[:6]), cap: Deny}
-	if err := p.compile(); err != nil {
+	doc, mistakes, err := decode(data, root)
+	if err != nil {
 		return nil, err
 	}
+	sum := sha256.Sum256(data)
+	p = &Policy{doc: doc, root: root, rules: rules, hash: hex.EncodeToString(sum[:6]), cap: Deny, partial: len(mistakes) > 0}
+	if mistakes = append(mistakes, p.compile()...); len(mistakes) > 0 {
+		return nil, inOrder(mistakes)
+	}
+	p.above = above
 	return p, nil
+}
+
+// decode reads a document strictly. With mistakes, it is what else could be read, so that they hide no others. An error
+// says that nothing could.
+func decode(data []byte, root *yaml.Node) (doc Document, mistakes []error, err error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	strict := decoder.Decode(&doc)
+	if strict == nil {
+		return doc, nil, nil
+	}
+	if mistakes, err = readable(strict); err != nil {
+		return doc, nil, err
+	}
+	uniqueKeys(root) // a mapping with a key twice is not decoded at all
+	doc = Document{}
+	if rest := root.Decode(&doc); rest != nil {
+		more, err := readable(rest)
+		if err != nil {
+			return doc, nil, err
+		}
+		mistakes = append(mistakes, more...)
+	}
+	return doc, mistakes, nil
+}
+
+// uniqueKeys leaves of each key its first value.
+func uniqueKeys(n *yaml.Node) {
+	for i := 0; i < len(n.Content); i++ {
+		uniqueKeys(n.Content[i])
+	}
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	type identity struct {
+		kind  yaml.Kind
+		value string
+	}
+	seen := map[identity]bool{}
+	kept := n.Content[:0]
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if key := (identity{n.Content[i].Kind, n.Content[i].Value}); !seen[key] {
+			seen[key] = true
+			kept = append(kept, n.Content[i], n.Content[i+1])
+		}
+	}
+	n.Content = kept
+}
+
+// inOrder are mistakes by their lines, each told once.
+func inOrder(mistakes []error) error {
+	line := func(err error) int {
+		n, _ := cutLine(strings.TrimPrefix(err.Error(), "policy: "))
+		return n
+	}
+	slices.SortStableFunc(mistakes, func(a, b error) int { return cmp.Compare(line(a), line(b)) })
+	told := map[string]bool{}
+	return errors.Join(slices.DeleteFunc(mistakes, func(err error) bool {
+		again := told[err.Error()]
+		told[err.Error()] = true
+		return again
+	})...)
 }
 
 // keysOf tells which keys there are instead.
@@ -110,7 +174,8 @@ func onlyDocument(data []byte) (*yaml.Node, error) {
 	if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
 		return nil, errors.New("policy: the document is empty")
 	} else if err != nil {
-		return nil, readable(err)
+		_, err = readable(err)
+		return nil, err
 	}
 	if err := decoder.Decode(&next); !errors.Is(err, io.EOF) {
 		return nil, errors.New("policy: more than one YAML document")
@@ -151,175 +216,15 @@ func inWords(mistake string) string {
 	return strings.Replace(mistake, found[0], "want "+want+", not "+is, 1)
 }
 
-// readable turns yaml.v3's errors into ours: one line each, without Go's type names.
-func readable(err error) error {
-	var mistakes *yaml.TypeError
-	if !errors.As(err, &mistakes) {
-		return fmt.Errorf("policy: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+// readable turns an error of yaml.v3 into ours, one line each, without Go's type names: mistakes in a text that can be read
+// otherwise, or what keeps it from being read.
+func readable(err error) (mistakes []error, fatal error) {
+	var found *yaml.TypeError
+	if !errors.As(err, &found) {
+		return nil, fmt.Errorf("policy: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	joined := make([]error, len(mistakes.Errors))
-	for i, text := range mistakes.Errors {
-		joined[i] = fmt.Errorf("policy: %s", inWords(text))
+	for _, text := range found.Errors {
+		mistakes = append(mistakes, fmt.Errorf("policy: %s", inWords(text)))
 	}
-	return errors.Join(joined...)
-}
-
-// lineError is an error of an UnmarshalYAML method, in the form that yaml.v3 collects.
-func lineError(n *yaml.Node, err error) error {
-	return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", n.Line, err)}}
-}
-
-// lookup finds the value under a path of mapping keys.
-func lookup(n *yaml.Node, path ...string) (*yaml.Node, bool) {
-	for _, key := range path {
-		_, value := entry(n, key)
-		if value == nil {
-			return nil, false
-		}
-		n = value
-	}
-	return n, true
-}
-
-func entry(n *yaml.Node, key string) (k, v *yaml.Node) {
-	if n == nil || n.Kind != yaml.MappingNode {
-		return nil, nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if k, v = n.Content[i], n.Content[i+1]; k.Value != key {
-			continue
-		}
-		if v.Kind == yaml.AliasNode {
-			v = v.Alias
-		}
-		return k, v
-	}
-	return nil, nil
-}
-
-func scalarAt(n *yaml.Node, path ...string) string {
-	if v, ok := lookup(n, path...); ok {
-		return v.Value
-	}
-	return ""
-}
-
-// UnmarshalYAML reads a date.
-func (d *Date) UnmarshalYAML(n *yaml.Node) error {
-	t, err := time.Parse(time.DateOnly, n.Value)
-	if err != nil {
-		return lineError(n, fmt.Errorf("%q is not a date like 2027-03-31", n.Value))
-	}
-	d.Time = t
-	return nil
-}
-
-// UnmarshalYAML reads a reference as a string or as a mapping.
-func (s *BindingSecret) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind == yaml.ScalarNode {
-		s.Secret = n.Value
-		return nil
-	}
-	if n.Kind != yaml.MappingNode {
-		return lineError(n, errors.New("want a reference, or {secret: …, optional: true}"))
-	}
-	var keysOnce map[string]any
-	if err := n.Decode(&keysOnce); err != nil {
-		return err
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		var err error
-		switch key := n.Content[i]; key.Value {
-		case "secret":
-			err = n.Content[i+1].Decode(&s.Secret)
-		case "optional":
-			err = n.Content[i+1].Decode(&s.Optional)
-		default:
-			err = lineError(key, fmt.Errorf("unknown field %q", key.Value))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// UnmarshalYAML reads one name or a list.
-func (n *Names) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind == yaml.ScalarNode {
-		*n = Names{node.Value}
-		return nil
-	}
-	return node.Decode((*[]string)(n))
-}
-
-// UnmarshalYAML reads a value from names alone or as a mapping.
-func (v *Value) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind != yaml.MappingNode {
-		return n.Decode(&v.From)
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		var err error
-		switch key := n.Content[i]; key.Value {
-		case "from":
-			err = n.Content[i+1].Decode(&v.From)
-		case "default":
-			err = n.Content[i+1].Decode(&v.Default)
-		default:
-			err = lineError(key, fmt.Errorf("unknown field %q", key.Value))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// UnmarshalYAML keeps any value as JSON.
-func (j *JSON) UnmarshalYAML(n *yaml.Node) error {
-	var v any
-	if err := n.Decode(&v); err != nil {
-		return err
-	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		return lineError(n, err)
-	}
-	*j = data
-	return nil
-}
-
-// copyParams copies parameters deeply: YAML is decoded into the maps that are there, and those may be a rule's defaults.
-func copyParams(from, into any) error {
-	text, err := yaml.Marshal(from)
-	if err != nil {
-		return err
-	}
-	return yaml.Unmarshal(text, into)
-}
-
-// decodeParams reads a rule's parameters over its defaults, strictly.
-func decodeParams(n *yaml.Node, into any) error {
-	var value any // anchors may stand elsewhere in the document
-	if err := n.Decode(&value); err != nil {
-		return err
-	}
-	text, err := yaml.Marshal(value)
-	if err != nil {
-		return err
-	}
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) { // params without a value
-		var mistakes *yaml.TypeError
-		if errors.As(err, &mistakes) { // their lines count from the parameters
-			texts := make([]string, len(mistakes.Errors))
-			for i, text := range mistakes.Errors {
-				texts[i] = regexp.MustCompile(`^line \d+: `).ReplaceAllString(inWords(text), "")
-			}
-			return errors.New(strings.Join(texts, "; "))
-		}
-		return err
-	}
-	return nil
+	return mistakes, nil
 }

@@ -182,11 +182,58 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// Every mistake is told at once.
+// Every mistake is told at once, in the order of its lines; what only follows from another is not told.
 func TestParseReportsAll(t *testing.T) {
-	_, err := policy.Parse([]byte(document("  rules: {a: {level: warn}}\n  exemptions: [{rules: [b]}]\n  logs: {mode: x}\n")), testRules())
-	if err == nil || strings.Count(err.Error(), "\n") != 5 {
-		t.Errorf("error %v; want six lines", err)
+	for name, test := range map[string]struct {
+		spec string
+		want []string
+	}{
+		"of the checks": {"  rules: {a: {level: warn}}\n  exemptions: [{rules: [b]}]\n  logs: {mode: x}\n", []string{
+			`4: unknown rule "a"`, "5: spec.exemptions[0]: reason is missing", "5: spec.exemptions[0]: owner is missing", "5: spec.exemptions[0]: expires is missing",
+			`5: spec.exemptions[0]: unknown rule "b"`, `6: spec.logs.mode: unknown value "x"`}},
+		"of reading, and of the checks": {`
+  profil: strict
+  factors: {XX: warn, XI: no}
+  rules:
+    nope: {level: deny}
+  customRules:
+  - {id: own, factor: XIII, expression: object.spec, message: m}
+  - id: Bad
+    factor: [I]
+    level: {baseline: x, strict: y, audit: z}
+    expression: nope && nada
+  exemptions: [{rules: [own], reason: r, owner: o, expires: tomorrow}]
+  tests: [{pod: {}}]
+`, []string{`5: unknown field "profil"`, `6: unknown factor "XX"`, `6: unknown level "no"`, `8: unknown rule "nope"`, `10: unknown factor "XIII"`,
+			"10: spec.customRules[0].expression: it may be anything", "11: spec.customRules[1]: message is missing", `11: spec.customRules[1]: the id "Bad"`,
+			`12: unknown factor ""`, `13: unknown field "audit"`, `13: unknown level "x"`, `13: unknown level "y"`, "14: spec.customRules[1].expression: undeclared reference to 'nope'",
+			"14: spec.customRules[1].expression: undeclared reference to 'nada'", `15: "tomorrow" is not a date`, "16: spec.tests[0]: name is missing"}},
+		"of what holds a key twice": {"  rules: {a: {level: x}}\n  rules: {b: {}}\n  logs: {mode: x}\n  exemptions: []\n  exemptions: []\n", []string{
+			`4: unknown level "x"`, `4: unknown rule "a"`, `5: mapping key "rules" already defined at line 4`, "6: spec.logs.mode", `8: mapping key "exemptions" already defined at line 7`}},
+		"beside an item that can't be read": {"  customRules:\n  - own\n  - {id: other, factor: I, expression: 'true', message: m}\n  rules: {other: {level: warn}, nope: {}}\n  exemptions: nope\n", []string{
+			"5: want a mapping, not text `own`", `7: unknown rule "nope"`, "8: want a list, not text `nope`"}},
+		"of parameters": {"  rules:\n    with-params:\n      params:\n        tags: latest\n        tag: [latest]\n        names: [a]\n", []string{
+			"7: rule with-params: params: want a list, not text `latest`", `8: rule with-params: params: unknown field "tag"`, "9: rule with-params: params: want a mapping, not a list"}},
+		"of what a merge key brings": {"  ignoreContainers: &names [a]\n  namespaces:\n  - rules: &base\n      with-params: {params: {tags: a, names: {a: [b]}, nope: 1}}\n  rules: {<<: *base}\n", []string{
+			"7: rule with-params: params: want a list", "7: rule with-params: params: want text, not a list", `7: rule with-params: params: unknown field "nope"`}},
+		"of a binding": {"  keyVault:\n    bindings:\n    - vault: a/../b\n      env: {\"a b\": c, B: {secret: [], optional: x, name: y}}\n", []string{
+			"6: spec.keyVault.bindings[0].vault", `6: spec.keyVault.bindings[0].env: "a b"`, `7: unknown field "name"; want secret, optional`, "7: want text, not a list", "7: want true or false, not text `x`"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := policy.Parse([]byte(document(test.spec)), testRules())
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			told := strings.Split(err.Error(), "\n")
+			for i, want := range test.want {
+				if i >= len(told) || !strings.HasPrefix(told[i], "policy: line "+want) {
+					t.Fatalf("no %q in its place:\n%v", want, err)
+				}
+			}
+			if len(told) != len(test.want) {
+				t.Errorf("%d mistakes, want %d:\n%v", len(told), len(test.want), err)
+			}
+		})
 	}
 }
 
@@ -285,6 +332,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(document("  exemptions: [{rules: [denies], expires: 2027-01-01}]\n  keyVault: {bindings: [{env: {A: {secret: s}}}]}\n"))
 	f.Add(document("  rules: &a {denies: *a}\n"))
 	f.Add(document("  tests: [{pod: {? [a] : b}}]\n"))
+	f.Add(document("  customRules: [{id: a, factor: XX, expression: object.spec, level: {strict: x}}, b]\n  rules: {a: {params: {b: c}}, a: {}}\n"))
+	f.Add(document("  namespaces: [{rules: &a {with-params: {params: {tags: x, y: z}}}}, null]\n  rules: {<<: *a}\n  keyVault: {vaults: [a, {name: [b]}], bindings: [{vault: /}]}\n"))
 	f.Add("kind: ConfigMap\ndata: {policy.yaml: {a: b}}\n")
 	f.Add("kind: ConfigMap\ndata: &a {policy.yaml: *a}\n")
 	f.Add("spec: &a {<<: *a}\n")

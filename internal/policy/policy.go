@@ -22,14 +22,16 @@ var DefaultIgnoredContainers = []string{"istio-proxy", "istio-init", "istio-vali
 
 // Policy is a document that passed every check. It is immutable.
 type Policy struct {
-	doc    Document
-	root   *yaml.Node
-	rules  Catalogue
-	hash   string
-	cap    Level
-	custom []Custom
-	params map[string]any   // by rule
-	ns     []map[string]any // the same, for each of doc.Spec.Namespaces
+	doc     Document
+	root    *yaml.Node
+	above   int // lines of the text that was read before the document
+	rules   Catalogue
+	hash    string
+	cap     Level
+	partial bool // only what could be read of a document with mistakes; never outside of Parse
+	custom  []Custom
+	params  map[string]any   // by rule
+	ns      []map[string]any // the same, for each of doc.Spec.Namespaces
 }
 
 // Default is the built-in policy: profile baseline and nothing else.
@@ -55,6 +57,16 @@ func (p *Policy) Hash() string { return p.hash }
 // Spec is the document's own text, as read.
 func (p *Policy) Spec() Spec { return p.doc.Spec }
 
+// TestLine is the line of a test in the text that was read; 0 if it is unknown.
+func (p *Policy) TestLine(i int) int {
+	spec, _ := lookup(p.root, "spec")
+	items := p.elements(spec, "tests", len(p.doc.Spec.Tests))
+	if i >= len(items) || items[i] == nil {
+		return 0
+	}
+	return items[i].Line + p.above
+}
+
 // DeniesTemplates says whether a workload is refused whose pods would be: else it is only warned about, and its pods are
 // refused.
 func (p *Policy) DeniesTemplates() bool {
@@ -72,37 +84,40 @@ func (p *Policy) Warnings(now time.Time) []string {
 	return warnings
 }
 
-func (p *Policy) compile() error {
-	var errs []error
+// compile checks the document and prepares it for use.
+func (p *Policy) compile() (mistakes []error) {
 	fail := func(where *yaml.Node, format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
 		if where != nil {
 			text = fmt.Sprintf("line %d: %s", where.Line, text)
 		}
-		errs = append(errs, errors.New("policy: "+text))
+		mistakes = append(mistakes, errors.New("policy: "+text))
 	}
 	spec := p.doc.Spec
-	if p.doc.APIVersion != APIVersion {
-		fail(nil, "apiVersion is %q; this version reads %s", p.doc.APIVersion, APIVersion)
+	head := func(field, got, want, hint string) {
+		if where, _ := lookup(p.root, field); got != want && (got != "" || !given(p.root, field)) {
+			fail(where, "%s is %q; %s %s", field, got, hint, want)
+		}
 	}
-	if p.doc.Kind != Kind {
-		fail(nil, "kind is %q; want %s", p.doc.Kind, Kind)
-	}
+	head("apiVersion", p.doc.APIVersion, APIVersion, "this version reads")
+	head("kind", p.doc.Kind, Kind, "want")
 
 	node, _ := lookup(p.root, "spec")
 	if node == nil || node.Kind != yaml.MappingNode {
-		fail(nil, "spec is missing")
-		return errors.Join(errs...)
+		if !given(p.root, "spec") {
+			fail(nil, "spec is missing")
+		}
+		return mistakes
 	}
-	for i, r := range spec.CustomRules { // before what names them
-		p.custom = append(p.custom, p.compileCustom(fmt.Sprintf("spec.customRules[%d]", i), r, element(node, "customRules", i), fail))
+	for i, item := range p.elements(node, "customRules", len(spec.CustomRules)) { // before what names them
+		p.custom = append(p.custom, p.compileCustom(fmt.Sprintf("spec.customRules[%d]", i), spec.CustomRules[i], item, fail))
 	}
 	p.params = p.compileParams(spec.Rules, node, nil, fail)
-	for i, ns := range spec.Namespaces {
-		item := element(node, "namespaces", i)
+	for i, item := range p.elements(node, "namespaces", len(spec.Namespaces)) {
+		ns := spec.Namespaces[i]
 		p.ns = append(p.ns, p.compileParams(ns.Rules, item, p.params, fail))
 		checkGlobs(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
-		area{item, fail}.logModes(fmt.Sprintf("spec.namespaces[%d].", i), ns.Logs)
+		area{p, item, fail}.logModes(fmt.Sprintf("spec.namespaces[%d].", i), ns.Logs)
 	}
 	ignored, _ := lookup(node, "ignoreContainers")
 	checkGlobs("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)
@@ -113,24 +128,24 @@ func (p *Policy) compile() error {
 		fail(where, "spec.templates: one of warn, deny")
 	}
 	ids := map[string]bool{}
-	for i, e := range spec.Exemptions {
-		item := element(node, "exemptions", i)
+	for i, item := range p.elements(node, "exemptions", len(spec.Exemptions)) {
+		e := spec.Exemptions[i]
 		p.checkExemption(fmt.Sprintf("spec.exemptions[%d]", i), e, item, fail)
 		if e.ID != "" && ids[e.ID] {
 			fail(item, "spec.exemptions[%d]: the id %q is given twice", i, e.ID)
 		}
 		ids[e.ID] = true
 	}
-	for i, test := range spec.Tests {
-		for _, missing := range missingFields("name", test.Name, "pod", string(test.Pod)) {
-			fail(element(node, "tests", i), "spec.tests[%d]: %s is missing", i, missing)
+	for i, item := range p.elements(node, "tests", len(spec.Tests)) {
+		for _, missing := range missingFields(item, "name", spec.Tests[i].Name, "pod", string(spec.Tests[i].Pod)) {
+			fail(item, "spec.tests[%d]: %s is missing", i, missing)
 		}
 	}
-	a := area{node, fail}
+	a := area{p, node, fail}
 	a.keyVault(spec.KeyVault)
 	a.metrics(spec.Metrics)
 	a.logs(spec.Logs)
-	return errors.Join(errs...)
+	return mistakes
 }
 
 type failFunc func(where *yaml.Node, format string, args ...any)
@@ -149,6 +164,7 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 		}
 		info, known := p.lookup(id)
 		switch {
+		case !known && p.unread(id):
 		case !known:
 			fail(where, "unknown rule %q (twelvefold explain lists the rules)", id)
 		case setting.Params.IsZero():
@@ -159,9 +175,13 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 			if err := copyParams(cmp.Or(params[id], info.Params), value.Interface()); err != nil {
 				fail(where, "rule %s: params: %v", id, err)
 			}
-			if err := decodeParams(&setting.Params, value.Interface()); err != nil {
-				fail(where, "rule %s: params: %v", id, err)
-			}
+			decodeParams(&setting.Params, value.Interface(), func(line int, mistake string) {
+				at := where // nil, if the rule comes by a merge key
+				if line > 0 {
+					at = &yaml.Node{Line: line}
+				}
+				fail(at, "rule %s: params: %s", id, mistake)
+			})
 			params[id] = value.Elem().Interface()
 		}
 	}
@@ -173,14 +193,14 @@ func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail
 	if !e.Expires.IsZero() {
 		expires = "set"
 	}
-	for _, missing := range missingFields("reason", e.Reason, "owner", e.Owner, "expires", expires) {
+	for _, missing := range missingFields(where, "reason", e.Reason, "owner", e.Owner, "expires", expires) {
 		fail(where, "%s: %s is missing", name, missing)
 	}
-	if len(e.Rules) == 0 {
+	if len(e.Rules) == 0 && !(p.partial && given(where, "rules")) {
 		fail(where, "%s: rules is empty", name)
 	}
 	for _, id := range e.Rules {
-		if _, known := p.lookup(id); !known {
+		if _, known := p.lookup(id); !known && !p.unread(id) {
 			fail(where, "%s: unknown rule %q (twelvefold explain lists the rules)", name, id)
 		}
 	}
@@ -190,21 +210,47 @@ func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail
 	checkGlobs(name, []string{e.Namespace, e.Workload, e.Container}, where, fail)
 }
 
-func element(n *yaml.Node, key string, i int) *yaml.Node {
-	if list, ok := lookup(n, key); ok && i < len(list.Content) {
-		return list.Content[i]
+// elements are the nodes of a list that has been read, as many as were read. The lines of a list that lost an element to a
+// mistake are not known: such a list has none, and is looked at when the mistake is mended.
+func (p *Policy) elements(n *yaml.Node, key string, read int) []*yaml.Node {
+	list, _ := lookup(n, key)
+	if list == nil { // it comes by a merge key
+		return make([]*yaml.Node, read)
 	}
-	return nil
+	items := slices.DeleteFunc(slices.Clone(list.Content), func(item *yaml.Node) bool { return item.ShortTag() == "!!null" })
+	switch {
+	case len(items) == read:
+		return items
+	case p.partial:
+		return nil
+	}
+	return make([]*yaml.Node, read)
 }
 
-// missingFields takes pairs of a field's name and its value.
-func missingFields(pairs ...string) (missing []string) {
+// unread says whether a rule may be one of the policy's own that a mistake kept from being read.
+func (p *Policy) unread(id string) bool {
+	if !p.partial {
+		return false
+	}
+	list, _ := lookup(p.root, "spec", "customRules")
+	return list != nil && slices.ContainsFunc(list.Content, func(rule *yaml.Node) bool { return scalarAt(rule, "id") == id })
+}
+
+// missingFields takes pairs of a field's name and its value. What is there and has no value could not be read, which has
+// been told.
+func missingFields(n *yaml.Node, pairs ...string) (missing []string) {
 	for i := 0; i < len(pairs); i += 2 {
-		if strings.TrimSpace(pairs[i+1]) == "" {
+		if strings.TrimSpace(pairs[i+1]) == "" && !given(n, pairs[i]) {
 			missing = append(missing, pairs[i])
 		}
 	}
 	return missing
+}
+
+// given says whether a field has any value.
+func given(n *yaml.Node, field string) bool {
+	_, value := entry(n, field)
+	return value != nil && (value.Kind != yaml.ScalarNode || strings.TrimSpace(value.Value) != "") && value.ShortTag() != "!!null"
 }
 
 func checkGlobs(name string, globs []string, where *yaml.Node, fail failFunc) {

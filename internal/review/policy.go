@@ -25,9 +25,13 @@ func LoadPolicy(data []byte, catalogue policy.Catalogue) (*policy.Policy, error)
 // TestPolicy runs the samples of a policy. Each is judged as a pod that a controller makes, on a new cluster.
 func TestPolicy(p *policy.Policy) error {
 	var errs []error
-	for _, test := range p.Spec().Tests {
+	for i, test := range p.Spec().Tests {
 		fail := func(format string, args ...any) {
-			errs = append(errs, fmt.Errorf("policy: test %q: %s", test.Name, fmt.Sprintf(format, args...)))
+			where := ""
+			if line := p.TestLine(i); line > 0 {
+				where = fmt.Sprintf("line %d: ", line)
+			}
+			errs = append(errs, fmt.Errorf("policy: %stest %q: %s", where, test.Name, fmt.Sprintf(format, args...)))
 		}
 		verdict, err := Full(Input{
 			Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: []byte(test.Pod)},

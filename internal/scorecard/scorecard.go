@@ -97,10 +97,17 @@ func stateOf(level policy.Level) State {
 	return map[policy.Level]State{policy.Audit: Audit, policy.Warn: Warn, policy.Deny: Deny}[level]
 }
 
-// New reviews the inputs. Objects without a pod are passed over, and so are those that belong to one of the others: the
-// pods of a Deployment say the same as the Deployment, only more often.
+// New reviews the inputs.
 func New(inputs []review.Input) (Card, error) {
-	c := Card{}
+	var c Card
+	err := c.Add(inputs)
+	c.Sum()
+	return c, err
+}
+
+// Add reviews inputs. Objects without a pod are passed over, and so are those that belong to one of the others: the pods of
+// a Deployment say the same as the Deployment, only more often. The inputs of a namespace belong together.
+func (c *Card) Add(inputs []review.Input) error {
 	owners := owners(inputs)
 	for _, in := range inputs {
 		c.Time, c.Policy = in.Facts.Now, in.Policy.Hash()
@@ -112,17 +119,21 @@ func New(inputs []review.Input) (Card, error) {
 		}
 		w, judged, err := workload(in)
 		if err != nil {
-			return c, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+			return fmt.Errorf("%s: %w", in.Object.Place(), err)
 		}
 		if judged {
 			c.Workloads = append(c.Workloads, w)
 		}
 	}
+	return nil
+}
+
+// Sum counts what was added, and brings it into order. Nothing may be added afterwards.
+func (c *Card) Sum() {
 	slices.SortStableFunc(c.Workloads, func(a, b Workload) int {
 		return cmp.Or(cmp.Compare(b.Worst, a.Worst), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
 	})
 	c.count()
-	return c, nil
 }
 
 func workload(in review.Input) (w Workload, judged bool, err error) {

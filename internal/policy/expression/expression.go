@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/google/cel-go/cel"
+	celast "github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types/ref"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apiserver/pkg/cel/environment"
@@ -67,40 +68,88 @@ type Error struct {
 	Message string
 }
 
-func (e *Error) Error() string { return e.Message }
+func (e Error) Error() string { return e.Message }
 
 // Condition compiles an expression that is true or false.
-func Condition(text string) (*Program, error) { return compile(text, cel.BoolType) }
+func Condition(text string) (*Program, []Error) {
+	return compile(text, cel.BoolType, func(ast *cel.Ast) string {
+		value, field := quote(ast, text)
+		fix := "compare it: " + value + " == true"
+		if field {
+			fix += ", or ask whether it is there: has(" + value + ")"
+		}
+		return "it may be anything, not only true or false; " + fix
+	})
+}
 
 // Text compiles an expression that makes a message.
-func Text(text string) (*Program, error) { return compile(text, cel.StringType) }
+func Text(text string) (*Program, []Error) {
+	return compile(text, cel.StringType, func(ast *cel.Ast) string {
+		value, field := quote(ast, text)
+		if field {
+			value = "(" + value + ")"
+		}
+		return "it may be anything, not only text; write string" + value
+	})
+}
 
-func compile(text string, want *cel.Type) (p *Program, err error) {
+// quote is an expression as an operand, or what stands for it if it is long; and whether it is a field.
+func quote(ast *cel.Ast, text string) (operand string, field bool) {
+	kind := ast.NativeRep().Expr().Kind()
+	field = kind == celast.SelectKind
+	if text = oneLine(text); len(text) > maxQuoted || strings.Contains(text, "//") {
+		text, field = "…", false
+	}
+	if field {
+		return text, true
+	}
+	return "(" + text + ")", false
+}
+
+// maxQuoted is the length of an expression that an error repeats.
+const maxQuoted = 80
+
+// compile refuses an expression of another type, and one whose type shows only with a pod: as admission policies do, so
+// that its author hears of it and not those who read a warning at each pod.
+func compile(text string, want *cel.Type, ofAnyType func(*cel.Ast) string) (p *Program, mistakes []Error) {
 	defer func() {
 		if r := recover(); r != nil { // an expression is user input, whatever the compiler thinks of it
-			p, err = nil, &Error{1, fmt.Sprintf("it can't be compiled: %v", r)}
+			p, mistakes = nil, []Error{{1, fmt.Sprintf("it can't be compiled: %v", r)}}
 		}
 	}()
 	if len(text) > MaxLength {
-		return nil, &Error{1, fmt.Sprintf("%d bytes; at most %d", len(text), MaxLength)}
+		return nil, []Error{{1, fmt.Sprintf("%d bytes; at most %d", len(text), MaxLength)}}
 	}
 	env, err := base()
 	if err != nil {
-		return nil, err
+		return nil, []Error{{1, err.Error()}}
 	}
-	ast, issues := env.Compile(Rename(text, map[string]string{Namespace: compiledNamespace}))
+	parsed, issues := env.Parse(Rename(text, map[string]string{Namespace: compiledNamespace}))
+	if issues.Err() != nil { // the others follow from the first
+		return nil, []Error{mistakeOf(issues.Errors()[0])}
+	}
+	ast, issues := env.Check(parsed)
 	if issues.Err() != nil {
-		mistake := issues.Errors()[0]
-		return nil, &Error{max(1, mistake.Location.Line()), strings.ReplaceAll(oneLine(mistake.Message), compiledNamespace, Namespace)}
+		for _, issue := range issues.Errors() {
+			mistakes = append(mistakes, mistakeOf(issue))
+		}
+		return nil, mistakes
 	}
-	if got := ast.OutputType(); !got.IsExactType(want) && !got.IsExactType(cel.DynType) {
-		return nil, &Error{1, fmt.Sprintf("it makes a %s; want a %s", got, want)}
+	switch got := ast.OutputType(); {
+	case got.IsExactType(cel.DynType):
+		return nil, []Error{{1, ofAnyType(ast)}}
+	case !got.IsExactType(want):
+		return nil, []Error{{1, fmt.Sprintf("it makes a %s; want a %s", got, want)}}
 	}
 	program, err := env.Program(ast, cel.InterruptCheckFrequency(100))
 	if err != nil {
-		return nil, &Error{1, oneLine(err.Error())}
+		return nil, []Error{{1, oneLine(err.Error())}}
 	}
 	return &Program{text, program}, nil
+}
+
+func mistakeOf(issue *cel.Error) Error {
+	return Error{max(1, issue.Location.Line()), strings.ReplaceAll(oneLine(issue.Message), compiledNamespace, Namespace)}
 }
 
 var admission = sync.OnceValues(func() (*cel.Env, error) {
