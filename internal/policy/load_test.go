@@ -17,16 +17,32 @@ type params struct {
 	Names map[string]string `yaml:"names"`
 }
 
-// catalogue is three rules.
+// bounds are parameters that check themselves.
+type bounds struct {
+	Most int `yaml:"most"`
+}
+
+func (b bounds) Validate() error {
+	if b.Most < 1 {
+		return fmt.Errorf("most: %d; at least 1", b.Most)
+	}
+	return nil
+}
+
+// catalogue is some rules.
 type catalogue map[string]policy.RuleInfo
 
 func (c catalogue) Lookup(id string) (policy.RuleInfo, bool) { r, ok := c[id]; return r, ok }
 
+func (c catalogue) Repairable() []string { return []string{"mended", "may-be-mended"} }
+
 func testRules() catalogue {
 	return catalogue{
-		"denies":      {ID: "denies", Factor: "V", Levels: policy.At(policy.Deny)},
-		"rises":       {ID: "rises", Factor: "XI", Levels: policy.Levels{Baseline: policy.Warn, Strict: policy.Deny}},
-		"with-params": {ID: "with-params", Factor: "V", Levels: policy.At(policy.Warn), Params: params{Tags: []string{"latest"}, Names: map[string]string{"a": "1"}}},
+		"denies":        {ID: "denies", Factor: "V", Levels: policy.At(policy.Deny)},
+		"rises":         {ID: "rises", Factor: "XI", Levels: policy.Levels{Baseline: policy.Warn, Strict: policy.Deny}},
+		"mended":        {ID: "mended", Factor: "V", Levels: policy.At(policy.Warn), Repair: policy.ByDefault, Params: bounds{Most: 10}},
+		"may-be-mended": {ID: "may-be-mended", Factor: "V", Levels: policy.At(policy.Warn), Repair: policy.OnRequest},
+		"with-params":   {ID: "with-params", Factor: "V", Levels: policy.At(policy.Warn), Params: params{Tags: []string{"latest"}, Names: map[string]string{"a": "1"}}},
 	}
 }
 

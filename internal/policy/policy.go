@@ -148,6 +148,9 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 			where, _ = entry(rules, id)
 		}
 		info, known := p.lookup(id)
+		if known {
+			p.checkRepair(info, setting, where, fail)
+		}
 		switch {
 		case !known:
 			fail(where, "unknown rule %q (twelvefold explain lists the rules)", id)
@@ -159,7 +162,11 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 			if err := copyParams(cmp.Or(params[id], info.Params), value.Interface()); err != nil {
 				fail(where, "rule %s: params: %v", id, err)
 			}
-			if err := decodeParams(&setting.Params, value.Interface()); err != nil {
+			err := decodeParams(&setting.Params, value.Interface())
+			if checked, ok := value.Interface().(interface{ Validate() error }); ok && err == nil {
+				err = checked.Validate()
+			}
+			if err != nil {
 				fail(where, "rule %s: params: %v", id, err)
 			}
 			params[id] = value.Elem().Interface()

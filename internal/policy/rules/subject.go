@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
 )
@@ -21,6 +22,7 @@ type Subject struct {
 
 	containers []Container
 	params     any
+	edit       *podpatch.Builder // of the pod under repair; nil under judgement
 }
 
 // Kind tells containers apart.
@@ -38,6 +40,7 @@ type Container struct {
 	*corev1.Container
 	Kind Kind
 	Path string // spec.containers[name="api"]
+	edit *podpatch.Container
 }
 
 // NewSubject prepares a pod for judgement.
@@ -47,7 +50,7 @@ func NewSubject(pod *corev1.Pod, effective *policy.Effective, facts policy.Facts
 		if effective.Ignored(c.Name) || c.Image == "auto" { // auto is istio's own placeholder
 			return
 		}
-		s.containers = append(s.containers, Container{c, kind, fmt.Sprintf("spec.%s[name=%q]", field, c.Name)})
+		s.containers = append(s.containers, Container{Container: c, Kind: kind, Path: fmt.Sprintf("spec.%s[name=%q]", field, c.Name)})
 	}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]

@@ -17,12 +17,13 @@ import (
 //	allowed:    ports that any container of the pod declares; exec probes; another host; a mesh's own probes
 func init() {
 	register(Rule{
-		RuleInfo: policy.RuleInfo{ID: "port-undeclared", Factor: "VII", Levels: policy.At(policy.Warn)},
+		RuleInfo: policy.RuleInfo{ID: "port-undeclared", Factor: "VII", Levels: policy.At(policy.Warn), Repair: policy.ByDefault},
 		Page: policy.Page{
 			Title:   "A probe asks a port that the container doesn't declare",
 			Why:     "The app's contract with the world is its ports. Services, NetworkPolicies, service meshes, monitors and people read them from the spec; what is not there, they don't find. A probe by a port's name fails for ever if the container has no port of that name.",
 			Fix:     "Declare the port with a name, and use the name in the probe.",
 			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs. Health checks by their usual paths (/healthz, /livez, /readyz) on a port of their own are only audited.",
+			Repair:  "The port is declared, without a name. Not on the node's network, where it would take the node's port; nor where monitoring by annotation or a PodMonitor makes a target of each port that is declared.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -47,7 +48,50 @@ func init() {
 				}
 			}
 		},
+		Mend: mendPortUndeclared,
 	})
+}
+
+// mendPortUndeclared is safe: a declared port is information. It opens nothing, and what a NetworkPolicy, a mesh or a
+// Service says by a port's number held before. What is said by name can't hold for a port without one. A PodMonitor that
+// asks for this very number gets what it asks for. What takes any declared port for something of its own is left out.
+func mendPortUndeclared(s *Subject, done func(Repaired)) {
+	if s.Pod.Spec.HostNetwork {
+		return
+	}
+	for _, c := range s.Containers(Main, Sidecar) {
+		for _, p := range c.probes() {
+			port, asks := asked(p.probe)
+			if !asks || port.Type == intstr.String || port.IntVal < 1 || port.IntVal > 65535 || s.declares(c, port) {
+				continue
+			}
+			if s.portsAreTargets() {
+				return
+			}
+			c.edit.AddPort(corev1.ContainerPort{ContainerPort: port.IntVal})
+			done(c.repaired(p.field, fmt.Sprintf("port %d is declared", port.IntVal)))
+		}
+	}
+}
+
+// portsAreTargets says whether somebody scrapes each port that is declared, or counts them. An annotation for the port
+// may be ours once the pod has been here: then it narrows down nothing that its team wrote.
+func (s *Subject) portsAreTargets() bool {
+	_, seen := s.Pod.Annotations[policy.StatusAnnotation]
+	for _, words := range [][]string{{"prometheus.io/scrape", "prometheus.io/port"}, {"k8s.grafana.com/scrape", "k8s.grafana.com/metrics.portNumber", "k8s.grafana.com/metrics.portName"}} {
+		narrow := slices.ContainsFunc(words[1:], func(key string) bool { return s.Pod.Annotations[key] != "" })
+		if s.Pod.Annotations[words[0]] == "true" && (!narrow || seen) {
+			return true
+		}
+	}
+	for key, value := range s.Pod.Annotations {
+		if strings.HasPrefix(key, "ad.datadoghq.com/") && strings.Contains(value, "%%port") || // its highest one
+			strings.HasPrefix(key, "co.elastic.") && strings.Contains(value, "data.port") ||
+			strings.HasPrefix(key, "io.opentelemetry.discovery.metrics/") {
+			return true
+		}
+	}
+	return s.Facts.Monitored != nil && strings.HasPrefix(s.Facts.Monitored(s.Pod), "PodMonitor ")
 }
 
 // healthPaths are what operators and servers answer on a port of their own, which nobody but the kubelet asks.
