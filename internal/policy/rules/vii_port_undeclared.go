@@ -23,7 +23,7 @@ func init() {
 			Why:     "The app's contract with the world is its ports. Services, NetworkPolicies, service meshes, monitors and people read them from the spec; what is not there, they don't find. A probe by a port's name fails for ever if the container has no port of that name.",
 			Fix:     "Declare the port with a name, and use the name in the probe.",
 			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs. Health checks by their usual paths (/healthz, /livez, /readyz) on a port of their own are only audited.",
-			Repair:  "The port is declared, without a name. Not on the node's network, where it would take the node's port; nor where monitoring by annotation or a PodMonitor makes a target of each port that is declared.",
+			Repair:  "The port is declared, without a name. Not on the node's network, where it would take the node's port; nor where only the kubelet asks it (a worker's liveness), or the app's environment names another; nor where monitoring by annotation or a PodMonitor makes a target of each port that is declared.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -60,9 +60,12 @@ func mendPortUndeclared(s *Subject, done func(Repaired)) {
 		return
 	}
 	for _, c := range s.Containers(Main, Sidecar) {
-		for _, p := range c.probes() {
+		for _, p := range append(c.probes(), c.probes()...) { // once more, beside what was declared
 			port, asks := asked(p.probe)
 			if !asks || port.Type == intstr.String || port.IntVal < 1 || port.IntVal > 65535 || s.declares(c, port) {
+				continue
+			}
+			if c.misread(port.IntVal) {
 				continue
 			}
 			if s.portsAreTargets() {
@@ -72,6 +75,18 @@ func mendPortUndeclared(s *Subject, done func(Repaired)) {
 			done(c.repaired(p.field, fmt.Sprintf("port %d is declared", port.IntVal)))
 		}
 	}
+}
+
+// misread says whether a port that is declared would tell more than its probe does: that a worker whose liveness alone is
+// asked serves clients, that an app which listens elsewhere listens here, or that people log in.
+func (c Container) misread(port int32) bool {
+	if c.ReadinessProbe == nil && !slices.ContainsFunc(c.Ports, isService) || port == 22 {
+		return true
+	}
+	return len(c.Ports) == 0 && slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+		ports := listens(e)
+		return len(ports) > 0 && !slices.Contains(ports, port)
+	})
 }
 
 // portsAreTargets says whether somebody scrapes each port that is declared, or counts them. An annotation for the port
