@@ -57,10 +57,11 @@ func releaseKeys(s *Subject) []string {
 }
 
 // mendReleaseID is safe: what selects pods by a release's label selects that of its own pods, and these are to be found.
-// Where Istio takes the release from an older label, it goes on to.
+// Where Istio takes the release from an older label, it goes on to. When the pod has been here, a container that another
+// webhook has added may stand before the app.
 func mendReleaseID(s *Subject, done func(Repaired)) {
 	apps := s.Containers(Main)
-	if len(apps) == 0 || s.labelled(append(releaseKeys(s), "version", "service.istio.io/canonical-revision")) {
+	if _, seen := s.Pod.Annotations[policy.StatusAnnotation]; seen || len(apps) == 0 || s.labelled(append(releaseKeys(s), "version", "service.istio.io/canonical-revision")) {
 		return
 	}
 	ref, err := image.Parse(apps[0].Image)
