@@ -2,6 +2,7 @@ package fix_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,32 @@ func TestFile(t *testing.T) {
 				t.Errorf("repaired %q, not %q", what, c.what)
 			}
 		})
+	}
+}
+
+// Every repair that there is, in the ways in which people write manifests.
+func TestEveryRepair(t *testing.T) {
+	for _, name := range reviewtest.Files(t, "testdata/*.in.yaml") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fixed, what := file(t, string(text), rules.Catalogue{}.Repairable()...)
+		reviewtest.Golden(t, strings.Replace(name, ".in.", ".out.", 1), []byte(fixed))
+		if i := slices.IndexFunc(what, func(w string) bool { return strings.HasSuffix(w, "failed") }); i >= 0 {
+			t.Errorf("%s: %s", name, what[i])
+		}
+	}
+}
+
+// What the webhook adds though no rule asks for it is written only for who asks.
+func TestReleaseIsNotWritten(t *testing.T) {
+	text := head + "  containers:\n  - {name: a, image: \"a:1.4.2\"}\n"
+	if fixed, what := file(t, text); fixed != text || len(what) > 0 {
+		t.Errorf("repaired %q:\n%s", what, fixed)
+	}
+	if fixed, what := file(t, text, "release-id"); len(what) != 1 || !strings.Contains(fixed, "app.kubernetes.io/version: 1.4.2}") {
+		t.Errorf("repaired %q:\n%s", what, fixed)
 	}
 }
 

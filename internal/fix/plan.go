@@ -29,6 +29,7 @@ type plan struct {
 type target struct {
 	*review.Pod
 	findings []policy.Finding
+	asked    []string
 }
 
 // plansFor are the repairs of what the policy finds in the object's pod. What it does not look at, or what is exempt, is
@@ -42,7 +43,7 @@ func plansFor(in review.Input, asked []string) ([]plan, error) {
 		return nil, nil
 	}
 	pod.Policy = pod.Policy.ByHand(asked)
-	t := target{pod, rules.Judge(rules.NewSubject(pod.Edit.Pod(), pod.Policy, pod.Facts))}
+	t := target{pod, rules.Judge(rules.NewSubject(pod.Edit.Pod(), pod.Policy, pod.Facts)), asked}
 	return slices.Concat(t.repairs(), t.logs()), nil
 }
 
@@ -55,8 +56,8 @@ func (t target) find(rule, field string) (policy.Finding, bool) {
 	return t.findings[i], true
 }
 
-// repairs are those of the rules, the same as the webhook's, where there is something to find: what the webhook adds to
-// pods although no rule asks for it, as the label of their release, would only go stale in a manifest.
+// repairs are those of the rules, the same as the webhook's, where there is something to find or somebody asks: what the
+// webhook adds to pods although no rule misses it, as the label of their release, would only go stale in a manifest.
 func (t target) repairs() (plans []plan) {
 	edit, err := podpatch.Decode(t.Template.JSON)
 	if err != nil {
@@ -66,7 +67,7 @@ func (t target) repairs() (plans []plan) {
 	rules.Mend(edit, t.Policy, t.Facts, func(r *rules.Rule, done rules.Repaired) {
 		changes, after, ok := changesOf(edit.Operations()[before:], text)
 		before, text = len(edit.Operations()), after
-		if _, found := t.find(r.ID, ""); !found || !ok {
+		if _, found := t.find(r.ID, ""); !ok || !found && !slices.Contains(t.asked, r.ID) {
 			return
 		}
 		at, field := t.Template.Path, t.Template.Field(done.Path)
