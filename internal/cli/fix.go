@@ -96,6 +96,7 @@ func (in *input) fix(c *cobra.Command, args []string, write bool, asked []string
 		return err
 	}
 	report, err := judge(inputs)
+	offerRepairs(c.ErrOrStderr(), report.Findings, asked)
 	if err == nil && report.Summary.Deny > 0 {
 		err = errDenied
 	}
@@ -128,6 +129,20 @@ func output(w io.Writer, before, after source, write bool) error {
 	}
 	_, err := io.WriteString(w, terminal.For(w).Diff(string(diff.Diff(before.name, before.data, before.name, after.data))))
 	return err
+}
+
+// offerRepairs names the repairs that could be asked for.
+func offerRepairs(w io.Writer, found []located, asked []string) {
+	var ids []string
+	for _, id := range onRequest() {
+		offered := slices.ContainsFunc(found, func(f located) bool { return f.Rule == id })
+		if offered && !slices.Contains(asked, id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 {
+		fmt.Fprintf(w, "more on request: --repair %s\n", strings.Join(ids, ","))
+	}
 }
 
 func printRepairs(w io.Writer, repairs []fix.Repair, write bool) {

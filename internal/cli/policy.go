@@ -75,7 +75,7 @@ func policyShowCommand() *cobra.Command {
 	var namespace, expiring string
 	var labels map[string]string
 	c := &cobra.Command{
-		Use: "show FILE", Short: "Show the level of every rule in a namespace, or the exemptions that end soon", Args: oneFile,
+		Use: "show FILE", Short: "Show the level of every rule in a namespace and what is repaired, or the exemptions that end soon", Args: oneFile,
 		Example: "  twelvefold policy show policy.yaml --namespace prod-shop\n  twelvefold policy show --expiring 30d policy.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
 			within, err := days(expiring)
@@ -92,7 +92,11 @@ func policyShowCommand() *cobra.Command {
 			}
 			effective := p.For(namespace, labels)
 			show := func(r policy.RuleInfo) {
-				fmt.Fprintf(c.OutOrStdout(), "%-5s %-22s %s\n", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
+				line := fmt.Sprintf("%-5s %-22s %s", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
+				if effective.Repairs(r) {
+					line = fmt.Sprintf("%-34s repaired", line)
+				}
+				fmt.Fprintln(c.OutOrStdout(), line)
 			}
 			for _, r := range rules.All() {
 				show(r.RuleInfo)

@@ -16,6 +16,8 @@ const (
 	ByDefault              // it can't change that for the worse: done wherever baseline or strict is in force
 )
 
+func (r Repairable) String() string { return []string{"", "on request", "by default"}[r] }
+
 // Repairs says whether a rule's repair is made here. An audit changes nothing, unless the policy asks for the repair by
 // its rule's name; what is off is not looked at at all.
 func (e *Effective) Repairs(rule RuleInfo) bool {
