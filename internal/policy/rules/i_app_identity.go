@@ -55,7 +55,7 @@ func mendAppIdentity(s *Subject, done func(Repaired)) {
 	for _, known := range []struct{ name, from string }{{s.Pod.Labels["app"], "the label app"}, {s.Pod.Labels["k8s-app"], "the label k8s-app"}, {s.appOfWorkload(), s.Workload.String()}} {
 		if known.name != "" && len(validation.IsValidLabelValue(known.name)) == 0 {
 			s.edit.SetLabel(nameLabel, known.name)
-			done(Repaired{Path: "metadata.labels", What: fmt.Sprintf("the label %s is added, after %s", nameLabel, known.from)})
+			done(Repaired{Path: "metadata.labels", What: fmt.Sprintf("the label %s: %s is added, after %s", nameLabel, known.name, known.from)})
 			return
 		}
 	}

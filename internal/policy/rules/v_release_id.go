@@ -69,5 +69,5 @@ func mendReleaseID(s *Subject, done func(Repaired)) {
 		return
 	}
 	s.edit.SetLabel(versionLabel, ref.Tag)
-	done(Repaired{Path: "metadata.labels", What: "the label " + versionLabel + " is added, after the image's tag"})
+	done(Repaired{Path: "metadata.labels", What: "the label " + versionLabel + ": " + ref.Tag + " is added"})
 }
