@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/policy"
@@ -19,7 +21,7 @@ func init() {
 			Why:     "The kubelet sends SIGTERM to the container's first process. If that is a shell which waits for the app, the app hears nothing: it works on until the grace period is over and is then killed in the middle of its requests. Every rollout takes 30 seconds longer than it must, and loses work.",
 			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container.",
 			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. A script in a file of the image can't be looked into.",
-			Repair:  "exec is put before the last command, where that is a single program in the foreground and nothing else of the script needs the shell: no trap, no pipe, no function, no process in the background.",
+			Repair:  "exec is put before the last command, where that is a single program in the foreground and nothing else of the script needs the shell: no trap, no pipe, no function, no process in the background. Not before sleep or tail, which only keep a container alive.",
 			Example: "command: [\"sh\", \"-c\", \"cd /app && exec node server.js\"]\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -36,6 +38,13 @@ func init() {
 	})
 }
 
+// waits says whether the last command only keeps the container alive. The app is then among those before, in the
+// background, and the shell is the parent of what it leaves behind.
+func (c Container) waits() bool {
+	commands := c.Commands()
+	return len(commands) > 0 && slices.Contains([]string{"sleep", "tail"}, commands[len(commands)-1].Name())
+}
+
 // mendSignalSwallowingShell is safe: the shell had nothing more to do than to wait, and hands over its process, with
 // environment, files and exit code. What the agent starts has been here before it did.
 func mendSignalSwallowingShell(s *Subject, done func(Repaired)) {
@@ -43,7 +52,7 @@ func mendSignalSwallowingShell(s *Subject, done func(Repaired)) {
 		return
 	}
 	for _, c := range s.Containers(Main, Sidecar) {
-		if c.startedByAgent() || !shell.SwallowsSignals(c.Argv()) {
+		if c.startedByAgent() || !shell.SwallowsSignals(c.Argv()) || c.waits() {
 			continue
 		}
 		if argv, ok := shell.WithExec(c.Argv()); ok {
