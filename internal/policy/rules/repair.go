@@ -89,10 +89,10 @@ func (c Container) startedByAgent() bool {
 	return len(c.Command) > 0 && c.Command[0] == keyvault.AgentPath
 }
 
-// positive refuses what is no quantity above zero.
-func positive(field, text string) error {
-	if q, err := resource.ParseQuantity(text); err != nil || q.Sign() <= 0 {
-		return fmt.Errorf("%s: %q; want a quantity such as 64Mi or 100m", field, text)
+// aSize refuses what is no quantity of bytes that anything could work with: 64m, for one, is less than a byte.
+func aSize(field, text string) error {
+	if q, err := resource.ParseQuantity(text); err != nil || q.Value() < 1<<20 {
+		return fmt.Errorf("%s: %q; want a size such as 64Mi", field, text)
 	}
 	return nil
 }

@@ -60,11 +60,11 @@ func releaseKeys(s *Subject) []string {
 // Where Istio takes the release from an older label, it goes on to. When the pod has been here, a container that another
 // webhook has added may stand before the app.
 func mendReleaseID(s *Subject, done func(Repaired)) {
-	apps := s.Containers(Main)
-	if _, seen := s.Pod.Annotations[policy.StatusAnnotation]; seen || len(apps) == 0 || s.labelled(append(releaseKeys(s), "version", "service.istio.io/canonical-revision")) {
+	app := s.firstOfTeam()
+	if _, seen := s.Pod.Annotations[policy.StatusAnnotation]; seen || app == nil || s.labelled(append(releaseKeys(s), "version", "service.istio.io/canonical-revision")) {
 		return
 	}
-	ref, err := image.Parse(apps[0].Image)
+	ref, err := image.Parse(app.Image)
 	if err != nil || ref.Tag == "" || ref.Tag == "latest" || slices.Contains(s.floatingTags(), ref.Tag) || len(validation.IsValidLabelValue(ref.Tag)) > 0 {
 		return
 	}

@@ -47,7 +47,7 @@ type scratchParams struct {
 }
 
 // Validate refuses what is no size.
-func (p scratchParams) Validate() error { return positive("sizeLimit", p.SizeLimit) }
+func (p scratchParams) Validate() error { return aSize("sizeLimit", p.SizeLimit) }
 
 func (c Container) writesRootfs() bool {
 	sc := c.SecurityContext

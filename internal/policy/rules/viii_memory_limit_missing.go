@@ -63,5 +63,5 @@ type memoryLimitParams struct {
 	Limit string `yaml:"limit"` // a quantity: 512Mi
 }
 
-// Validate refuses what is no quantity.
-func (p memoryLimitParams) Validate() error { return positive("limit", p.Limit) }
+// Validate refuses what is no size.
+func (p memoryLimitParams) Validate() error { return aSize("limit", p.Limit) }

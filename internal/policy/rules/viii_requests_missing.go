@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -73,7 +72,10 @@ type requests struct {
 
 // Validate refuses what is no quantity.
 func (p requestsParams) Validate() error {
-	return cmp.Or(positive("requests.cpu", p.Requests.CPU), positive("requests.memory", p.Requests.Memory))
+	if q, err := resource.ParseQuantity(p.Requests.CPU); err != nil || q.MilliValue() < 1 {
+		return fmt.Errorf("requests.cpu: %q; want a quantity such as 50m", p.Requests.CPU)
+	}
+	return aSize("requests.memory", p.Requests.Memory)
 }
 
 // requests says whether the container requests a resource, or is given it.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"twelvefold.dev/internal/policy"
@@ -61,7 +62,7 @@ type jobParams struct {
 
 // Validate refuses what is no time.
 func (p jobParams) Validate() error {
-	if d, err := time.ParseDuration(p.Deadline); err != nil || d < time.Second {
+	if d, err := time.ParseDuration(p.Deadline); err != nil || d < time.Second || d > math.MaxInt32*time.Second { // as the API server bounds it
 		return fmt.Errorf("deadline: %q; want a time such as 24h or 90m", p.Deadline)
 	}
 	return nil
