@@ -91,18 +91,18 @@ func policyShowCommand() *cobra.Command {
 				return nil
 			}
 			effective := p.For(namespace, labels)
-			show := func(r policy.RuleInfo) {
+			show := func(r policy.RuleInfo, repairs bool) {
 				line := fmt.Sprintf("%-5s %-22s %s", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
-				if effective.Repairs(r) {
+				if repairs {
 					line = fmt.Sprintf("%-34s repaired", line)
 				}
 				fmt.Fprintln(c.OutOrStdout(), line)
 			}
 			for _, r := range rules.All() {
-				show(r.RuleInfo)
+				show(r.RuleInfo, r.Repairs(effective))
 			}
 			for _, r := range p.Custom() {
-				show(r.RuleInfo)
+				show(r.RuleInfo, false)
 			}
 			return nil
 		},

@@ -25,7 +25,7 @@ func edit(text []byte, root *yaml.Node, c change) ([]byte, bool) {
 	if node == nil {
 		return nil, false
 	}
-	d := draft{text: string(text), json: bytes.HasPrefix(bytes.TrimSpace(text), []byte("{"))}
+	d := draft{text: string(text), json: bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")), indent: indentsLists(root)}
 	ok := false
 	switch c.kind {
 	case set:
@@ -71,10 +71,24 @@ func entry(node *yaml.Node, name string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
+// indentsLists is how far the items of lists stand in behind their keys here, if they do.
+func indentsLists(node *yaml.Node) int {
+	for i, child := range node.Content {
+		if node.Kind == yaml.MappingNode && i%2 == 1 && child.Kind == yaml.SequenceNode && child.Style&yaml.FlowStyle == 0 {
+			return max(child.Column-node.Content[i-1].Column, 0)
+		}
+		if indent := indentsLists(child); indent > 0 {
+			return indent
+		}
+	}
+	return 0
+}
+
 // draft is a document's text under change.
 type draft struct {
-	text string
-	json bool
+	text   string
+	json   bool
+	indent int // of a list's items behind their key
 }
 
 // plain is the style of a scalar without quotes.
@@ -348,7 +362,7 @@ func (d *draft) entry(key string, value any) string {
 		}
 	case []any:
 		if len(value) > 0 {
-			return d.key(key) + ":\n" + d.block(value)
+			return d.key(key) + ":\n" + indented(d.block(value), d.indent)
 		}
 	}
 	return d.key(key) + ": " + d.flow(value)

@@ -66,6 +66,11 @@ func underRepair(edit *podpatch.Builder, effective *policy.Effective, facts poli
 	return s
 }
 
+// Repairs says whether the rule's repair is made in pods that say nothing about it.
+func (r *Rule) Repairs(effective *policy.Effective) bool {
+	return r.Mend != nil && (&Subject{Pod: &corev1.Pod{}, Policy: effective}).wants(r)
+}
+
 func (s *Subject) wants(r *Rule) bool {
 	if r.Wanted != nil {
 		return r.Wanted(s, r)
