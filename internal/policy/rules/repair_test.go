@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
 	"twelvefold.dev/internal/review"
@@ -152,4 +153,41 @@ func TestDefaultParamsAreValid(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whatever pod comes: the patch of all repairs applies to it and leads to the pod as it was edited, which has nothing left
+// to repair.
+func FuzzMend(f *testing.F) {
+	for _, file := range reviewtest.Files(f, filepath.Join("testdata", "*", "repair", "*.yaml")) {
+		for _, in := range reviewtest.Load(f, file) {
+			if template, hasPod, err := in.Object.Template(); err == nil && hasPod {
+				f.Add([]byte(template.JSON), in.Object.Kind)
+			}
+		}
+	}
+	effective := policy.Default(rules.Catalogue{}).For("shop", nil).ByHand(rules.Catalogue{}.Repairable())
+	f.Fuzz(func(t *testing.T, pod []byte, kind string) {
+		facts := reviewtest.Facts
+		facts.Offline, facts.Workload = true, policy.Workload{Kind: kind, Name: "shop-29384720"}
+		edit, err := podpatch.Decode(pod)
+		if err != nil {
+			return
+		}
+		rules.Mend(edit, effective, facts, func(*rules.Rule, rules.Repaired) {})
+		operations, err := json.Marshal(edit.Operations())
+		if err != nil {
+			t.Fatal(err)
+		}
+		mended, err := podpatch.Apply(operations, pod)
+		if err != nil {
+			t.Fatalf("%s does not apply: %v", operations, err)
+		}
+		again, err := podpatch.Decode(mended)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules.Mend(again, effective, facts, func(r *rules.Rule, done rules.Repaired) {
+			t.Errorf("%s, once more: %s: %s", mended, r.ID, done.What)
+		})
+	})
 }
