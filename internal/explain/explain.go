@@ -67,15 +67,15 @@ func (t Topic) levels() string {
 	return fmt.Sprintf("%s in baseline, %s in strict", t.Levels.Baseline, t.Levels.Strict)
 }
 
-type part struct{ title, text string }
+type section struct{ title, text string }
 
 // parts are the page's sections of prose; a text may be empty.
-func (t Topic) parts() []part {
+func (t Topic) parts() []section {
 	repair := ""
 	if t.Repair != policy.NotRepaired {
 		repair = "Repaired " + t.Repair.String() + ". " + t.Page.Repair
 	}
-	return []part{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Repair", repair}, {"Not a violation", t.Allowed}}
+	return []section{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Repair", repair}, {"Not a violation", t.Allowed}}
 }
 
 // Text is the page for a terminal, at most 100 columns wide where it is prose.

@@ -29,7 +29,7 @@ func init() {
 				return
 			}
 			for _, c := range s.Containers(Main, Sidecar) {
-				if shell.SwallowsSignals(c.Argv()) {
+				if c.swallowsSignals() {
 					report(c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command"))
 				}
 			}
@@ -37,6 +37,9 @@ func init() {
 		Mend: mendSignalSwallowingShell,
 	})
 }
+
+// swallowsSignals says whether the app does not hear of its end.
+func (c Container) swallowsSignals() bool { return shell.SwallowsSignals(c.Argv()) }
 
 // waits says whether the last command only keeps the container alive. The app is then among those before, in the
 // background, and the shell is the parent of what it leaves behind.
@@ -52,7 +55,7 @@ func mendSignalSwallowingShell(s *Subject, done func(Repaired)) {
 		return
 	}
 	for _, c := range s.Containers(Main, Sidecar) {
-		if c.startedByAgent() || !shell.SwallowsSignals(c.Argv()) || c.waits() {
+		if c.startedByAgent() || !c.swallowsSignals() || c.waits() {
 			continue
 		}
 		if argv, ok := shell.WithExec(c.Argv()); ok {

@@ -38,7 +38,8 @@ func init() {
 			}
 		},
 		Mend: func(s *Subject, done func(Repaired)) {
-			if has(s.given().Limits, corev1.ResourceMemory) {
+			given := s.given()
+			if has(given.Limits, corev1.ResourceMemory) {
 				return
 			}
 			for _, c := range s.Containers(Main, Sidecar) {
@@ -46,7 +47,7 @@ func init() {
 					continue
 				}
 				limit := resource.MustParse(Params[memoryLimitParams](s).Limit)
-				for _, requested := range []corev1.ResourceList{c.Resources.Requests, s.given().Requests} {
+				for _, requested := range []corev1.ResourceList{c.Resources.Requests, given.Requests} {
 					if q := requested.Memory(); q.Cmp(limit) > 0 { // the API server refuses less
 						limit = q.DeepCopy()
 					}
