@@ -52,6 +52,36 @@ func init() {
 	})
 }
 
+// healthPaths are what operators and servers answer on a port of their own, which nobody but the kubelet asks.
+var healthPaths = []string{"/healthz", "/livez", "/readyz", "/healthz/ready", "/healthz/live", "/ping", "/actuator/health/liveness", "/actuator/health/readiness"}
+
+// asked is the port of the pod that a probe asks.
+func asked(p *corev1.Probe) (port intstr.IntOrString, ok bool) {
+	switch {
+	case p.HTTPGet != nil:
+		return p.HTTPGet.Port, p.HTTPGet.Host == "" && !strings.HasPrefix(p.HTTPGet.Path, "/app-health/") // Istio's
+	case p.TCPSocket != nil:
+		return p.TCPSocket.Port, p.TCPSocket.Host == ""
+	case p.GRPC != nil:
+		return intstr.FromInt32(p.GRPC.Port), true
+	}
+	return port, false
+}
+
+// declares says whether a port is known: by its name in the container itself, as the kubelet looks for it, or by its
+// number in any.
+func (s *Subject) declares(c Container, port intstr.IntOrString) bool {
+	if port.Type == intstr.String {
+		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.StrVal })
+	}
+	for _, other := range slices.Concat(s.Pod.Spec.InitContainers, s.Pod.Spec.Containers) {
+		if slices.ContainsFunc(other.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port.IntVal }) {
+			return true
+		}
+	}
+	return false
+}
+
 // mendPortUndeclared is safe: a declared port is information. It opens nothing, and what a NetworkPolicy, a mesh or a
 // Service says by a port's number held before. What is said by name can't hold for a port without one. A PodMonitor that
 // asks for this very number gets what it asks for. What takes any declared port for something of its own is left out.
@@ -107,34 +137,4 @@ func (s *Subject) portsAreTargets() bool {
 		}
 	}
 	return s.Facts.Monitored != nil && strings.HasPrefix(s.Facts.Monitored(s.Pod), "PodMonitor ")
-}
-
-// healthPaths are what operators and servers answer on a port of their own, which nobody but the kubelet asks.
-var healthPaths = []string{"/healthz", "/livez", "/readyz", "/healthz/ready", "/healthz/live", "/ping", "/actuator/health/liveness", "/actuator/health/readiness"}
-
-// asked is the port of the pod that a probe asks.
-func asked(p *corev1.Probe) (port intstr.IntOrString, ok bool) {
-	switch {
-	case p.HTTPGet != nil:
-		return p.HTTPGet.Port, p.HTTPGet.Host == "" && !strings.HasPrefix(p.HTTPGet.Path, "/app-health/") // Istio's
-	case p.TCPSocket != nil:
-		return p.TCPSocket.Port, p.TCPSocket.Host == ""
-	case p.GRPC != nil:
-		return intstr.FromInt32(p.GRPC.Port), true
-	}
-	return port, false
-}
-
-// declares says whether a port is known: by its name in the container itself, as the kubelet looks for it, or by its
-// number in any.
-func (s *Subject) declares(c Container, port intstr.IntOrString) bool {
-	if port.Type == intstr.String {
-		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.StrVal })
-	}
-	for _, other := range slices.Concat(s.Pod.Spec.InitContainers, s.Pod.Spec.Containers) {
-		if slices.ContainsFunc(other.Ports, func(p corev1.ContainerPort) bool { return p.ContainerPort == port.IntVal }) {
-			return true
-		}
-	}
-	return false
 }

@@ -60,29 +60,6 @@ func init() {
 	})
 }
 
-// requestsParams are what is requested for those who request nothing.
-type requestsParams struct {
-	Requests requests `yaml:"requests"`
-}
-
-type requests struct {
-	CPU    string `yaml:"cpu"`    // a quantity: 50m
-	Memory string `yaml:"memory"` // a quantity: 64Mi
-}
-
-// Validate refuses what is no quantity.
-func (p requestsParams) Validate() error {
-	if q, err := resource.ParseQuantity(p.Requests.CPU); err != nil || q.MilliValue() < 1 {
-		return fmt.Errorf("requests.cpu: %q; want a quantity such as 50m", p.Requests.CPU)
-	}
-	return aSize("requests.memory", p.Requests.Memory)
-}
-
-// requests says whether the container requests a resource, or is given it.
-func (c Container) requests(name corev1.ResourceName, given corev1.ResourceRequirements) bool {
-	return has(c.Resources.Requests, name) || has(c.Resources.Limits, name) || has(given.Requests, name) || has(given.Limits, name)
-}
-
 // given are the resources that containers have without naming any: those of the pod, and of the namespace's LimitRange.
 func (s *Subject) given() corev1.ResourceRequirements {
 	var all corev1.ResourceRequirements
@@ -110,4 +87,27 @@ func merged(a, b corev1.ResourceList) corev1.ResourceList {
 func has(list corev1.ResourceList, name corev1.ResourceName) bool {
 	_, ok := list[name]
 	return ok
+}
+
+// requestsParams are what is requested for those who request nothing.
+type requestsParams struct {
+	Requests requests `yaml:"requests"`
+}
+
+type requests struct {
+	CPU    string `yaml:"cpu"`    // a quantity: 50m
+	Memory string `yaml:"memory"` // a quantity: 64Mi
+}
+
+// Validate refuses what is no quantity.
+func (p requestsParams) Validate() error {
+	if q, err := resource.ParseQuantity(p.Requests.CPU); err != nil || q.MilliValue() < 1 {
+		return fmt.Errorf("requests.cpu: %q; want a quantity such as 50m", p.Requests.CPU)
+	}
+	return aSize("requests.memory", p.Requests.Memory)
+}
+
+// requests says whether the container requests a resource, or is given it.
+func (c Container) requests(name corev1.ResourceName, given corev1.ResourceRequirements) bool {
+	return has(c.Resources.Requests, name) || has(c.Resources.Limits, name) || has(given.Requests, name) || has(given.Limits, name)
 }
