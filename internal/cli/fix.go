@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 	"twelvefold.dev/internal/fix"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
 	"twelvefold.dev/internal/review"
 	"twelvefold.dev/internal/terminal"
 )
@@ -19,30 +22,50 @@ import (
 func fixCommand() *cobra.Command {
 	var in input
 	var write, diff bool
+	var asked []string
 	c := &cobra.Command{
 		Use:   "fix -f FILE|DIR|- … [--write]",
 		Short: "Repair manifests where they stand",
-		Long: "Makes the repairs that are safe: the name of the app as a label, from the label app; PYTHONUNBUFFERED; log files and\n" +
-			"redirections that become stdout where that is certain to work; exec before a script's last command, so that the app hears\n" +
-			"SIGTERM. Only the lines that a repair touches change: comments and layout stay. What the policy does not look at, or exempts, stays too. Repairs are listed on standard error.\n\n" +
+		Long: "Makes the repairs that the webhook makes by default, where a rule finds something: ports that probes ask are declared,\n" +
+			"exec is put before a script's last command, PYTHONUNBUFFERED is set. Log files and redirections become stdout, too, where\n" +
+			"that is certain to work. Repairs that may change how an app behaves are made where the policy asks for them, or --repair\n" +
+			"does by the names of their rules: " + strings.Join(onRequest(), ", ") + ".\n\n" +
+			"Only the lines that a repair touches change: comments and layout stay. What the policy does not look at, or exempts, stays too. Repairs are listed on standard error.\n\n" +
 			"Exit status: 0 nothing is denied in what was repaired, 1 something still is, 2 bad usage or input that can't be read.",
 		Example: "  twelvefold fix -f deploy/ --diff\n" +
 			"  twelvefold fix -f deploy/ --diff | patch -p0\n" +
-			"  twelvefold fix -f deploy/ --write",
+			"  twelvefold fix -f deploy/ --write\n" +
+			"  twelvefold fix -f deploy/ --repair app-identity,service-links --write",
 		RunE: func(c *cobra.Command, args []string) error {
 			if write && diff {
 				return errors.New("--write or --diff, not both")
 			}
-			return in.fix(c, args, write)
+			for _, id := range asked {
+				if all := (rules.Catalogue{}).Repairable(); !slices.Contains(all, id) {
+					return fmt.Errorf("--repair %q: no rule with a repair has this name; these have one: %s", id, strings.Join(all, ", "))
+				}
+			}
+			return in.fix(c, args, write, asked)
 		},
 	}
 	in.addFlags(c)
 	c.Flags().BoolVar(&diff, "diff", false, "print what would change as a unified diff (the default)")
+	c.Flags().StringSliceVar(&asked, "repair", nil, "rules whose repairs are made on request only, or although the policy turns them off: RULE,…")
 	c.Flags().BoolVar(&write, "write", false, "change the files; of standard input, print the changed text")
 	return c
 }
 
-func (in *input) fix(c *cobra.Command, args []string, write bool) error {
+// onRequest are the rules whose repairs somebody must ask for.
+func onRequest() (ids []string) {
+	for _, r := range rules.All() {
+		if r.RuleInfo.Repair == policy.OnRequest {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+func (in *input) fix(c *cobra.Command, args []string, write bool, asked []string) error {
 	sources, err := in.sources(c, args)
 	if err != nil {
 		return err
@@ -55,7 +78,7 @@ func (in *input) fix(c *cobra.Command, args []string, write bool) error {
 	fixed := make([]source, len(sources))
 	var repairs []fix.Repair
 	for i, s := range sources { // all of them before the first is written
-		data, done, err := fix.File(s.name, s.data, view)
+		data, done, err := fix.File(s.name, s.data, view, asked...)
 		if err != nil {
 			return err
 		}
@@ -73,7 +96,9 @@ func (in *input) fix(c *cobra.Command, args []string, write bool) error {
 		return err
 	}
 	var report report
-	if err = report.judge(inputs); err == nil && report.Summary.Deny > 0 {
+	err = report.judge(inputs)
+	offerRepairs(c.ErrOrStderr(), report.Findings, asked)
+	if err == nil && report.Summary.Deny > 0 {
 		err = errDenied
 	}
 	return err
@@ -82,13 +107,14 @@ func (in *input) fix(c *cobra.Command, args []string, write bool) error {
 // viewOf is what the policy and the input say of an object. They say it of its namespace, so that repairs change nothing
 // about it.
 func viewOf(inputs []review.Input) fix.View {
-	facts := map[string]review.Input{}
+	of := map[string]review.Input{}
 	for _, in := range inputs {
-		facts[in.Object.Namespace] = in
+		of[in.Object.Namespace] = in
 	}
-	return func(o manifest.Object) (*policy.Effective, policy.Facts) {
-		in := facts[o.Namespace]
-		return in.Policy.For(in.Facts.Namespace, in.Facts.NamespaceLabels), in.Facts
+	return func(o manifest.Object) review.Input {
+		in := of[o.Namespace]
+		in.Object, in.Old = o, nil
+		return in
 	}
 }
 
@@ -104,6 +130,20 @@ func output(w io.Writer, before, after source, write bool) error {
 	}
 	_, err := io.WriteString(w, terminal.For(w).Diff(string(diff.Diff(before.name, before.data, before.name, after.data))))
 	return err
+}
+
+// offerRepairs names the repairs that could be asked for.
+func offerRepairs(w io.Writer, found []located, asked []string) {
+	var ids []string
+	for _, id := range onRequest() {
+		offered := slices.ContainsFunc(found, func(f located) bool { return f.Rule == id })
+		if offered && !slices.Contains(asked, id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 {
+		fmt.Fprintf(w, "more on request: --repair %s\n", strings.Join(ids, ","))
+	}
 }
 
 func printRepairs(w io.Writer, repairs []fix.Repair, write bool) {

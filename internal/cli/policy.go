@@ -75,7 +75,7 @@ func policyShowCommand() *cobra.Command {
 	var namespace, expiring string
 	var labels map[string]string
 	c := &cobra.Command{
-		Use: "show FILE", Short: "Show the level of every rule in a namespace, or the exemptions that end soon", Args: oneFile,
+		Use: "show FILE", Short: "Show the level of every rule in a namespace and what is repaired, or the exemptions that end soon", Args: oneFile,
 		Example: "  twelvefold policy show policy.yaml --namespace prod-shop\n  twelvefold policy show --expiring 30d policy.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
 			within, err := days(expiring)
@@ -91,14 +91,18 @@ func policyShowCommand() *cobra.Command {
 				return nil
 			}
 			effective := p.For(namespace, labels)
-			show := func(r policy.RuleInfo) {
-				fmt.Fprintf(c.OutOrStdout(), "%-5s %-22s %s\n", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
+			show := func(r policy.RuleInfo, repairs bool) {
+				line := fmt.Sprintf("%-5s %-22s %s", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
+				if repairs {
+					line = fmt.Sprintf("%-34s repaired", line)
+				}
+				fmt.Fprintln(c.OutOrStdout(), line)
 			}
 			for _, r := range rules.All() {
-				show(r.RuleInfo)
+				show(r.RuleInfo, r.Repairs(effective))
 			}
 			for _, r := range p.Custom() {
-				show(r.RuleInfo)
+				show(r.RuleInfo, false)
 			}
 			return nil
 		},

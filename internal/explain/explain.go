@@ -17,6 +17,7 @@ type Topic struct {
 	ID     string
 	Factor policy.Factor
 	Levels *policy.Levels // nil for a mutator
+	Repair policy.Repairable
 	policy.Page
 }
 
@@ -27,7 +28,7 @@ func Topics() []Topic {
 		topics = append(topics, Topic{ID: m.Name, Factor: m.Factor, Page: m.Page})
 	}
 	for _, r := range rules.All() {
-		topics = append(topics, Topic{ID: r.ID, Factor: r.Factor, Levels: &r.Levels, Page: r.Page})
+		topics = append(topics, Topic{ID: r.ID, Factor: r.Factor, Levels: &r.Levels, Repair: r.RuleInfo.Repair, Page: r.Page})
 	}
 	return topics
 }
@@ -66,12 +67,23 @@ func (t Topic) levels() string {
 	return fmt.Sprintf("%s in baseline, %s in strict", t.Levels.Baseline, t.Levels.Strict)
 }
 
+type section struct{ title, text string }
+
+// parts are the page's sections of prose; a text may be empty.
+func (t Topic) parts() []section {
+	repair := ""
+	if t.Repair != policy.NotRepaired {
+		repair = "Repaired " + t.Repair.String() + ". " + t.Page.Repair
+	}
+	return []section{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Repair", repair}, {"Not a violation", t.Allowed}}
+}
+
 // Text is the page for a terminal, at most 100 columns wide where it is prose.
 func (t Topic) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", t.heading(), t.Title)
 	fmt.Fprintf(&b, "Factor %s, %s. Level: %s.\n\n", t.Factor, t.Factor.Title(), t.levels())
-	for _, part := range []struct{ title, text string }{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Not a violation", t.Allowed}} {
+	for _, part := range t.parts() {
 		if part.text != "" {
 			fmt.Fprintf(&b, "%s\n%s\n", part.title, wrap(part.text, "  ", 98))
 		}
@@ -86,7 +98,7 @@ func (t Topic) Text() string {
 func (t Topic) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s.\n\nFactor %s, %s. Level: %s.\n", t.heading(), strings.TrimSuffix(t.Title, "."), t.Factor, t.Factor.Title(), t.levels())
-	for _, part := range []struct{ title, text string }{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Not a violation", t.Allowed}} {
+	for _, part := range t.parts() {
 		if part.text != "" {
 			fmt.Fprintf(&b, "\n## %s\n\n%s", part.title, markdown(part.text))
 		}
@@ -117,7 +129,7 @@ func markdown(text string) string {
 // Table is the catalogue of rules in Markdown.
 func Table() string {
 	var b strings.Builder
-	b.WriteString("| Factor | Rule | Finds | baseline | strict |\n|---|---|---|---|---|\n")
+	b.WriteString("| Factor | Rule | Finds | baseline | strict | repaired |\n|---|---|---|---|---|---|\n")
 	factor := policy.Factor("")
 	for _, r := range rules.All() {
 		shown := ""
@@ -125,7 +137,7 @@ func Table() string {
 			factor = r.Factor
 			shown = fmt.Sprintf("%s %s", factor, factor.Title())
 		}
-		fmt.Fprintf(&b, "| %s | [`%s`](docs/rules/%s.md) | %s | %s | %s |\n", shown, r.ID, r.ID, r.Title, r.Levels.Baseline, r.Levels.Strict)
+		fmt.Fprintf(&b, "| %s | [`%s`](docs/rules/%s.md) | %s | %s | %s | %s |\n", shown, r.ID, r.ID, r.Title, r.Levels.Baseline, r.Levels.Strict, r.RuleInfo.Repair)
 	}
 	return b.String()
 }

@@ -5,13 +5,13 @@ package fix
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
 
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/review"
 )
 
 // Repair is what is done to an object, or could not be done.
@@ -26,14 +26,15 @@ type Repair struct {
 	Line   int // of the finding, as far as it is known, before anything was repaired in the document
 }
 
-// View is the policy that holds for an object, and what is known of its surroundings.
-type View func(o manifest.Object) (*policy.Effective, policy.Facts)
+// View is an object with its policy, and with what is known of its surroundings.
+type View func(o manifest.Object) review.Input
 
-// File repairs a file. Repairs come in the order of the objects.
-func File(name string, data []byte, view View) (fixed []byte, repairs []Repair, err error) {
+// File repairs a file: what is repaired by default, what the policy asks for, and what is asked for by the names of rules.
+// Repairs come in the order of the objects.
+func File(name string, data []byte, view View, asked ...string) (fixed []byte, repairs []Repair, err error) {
 	line := 1
 	for _, part := range split(data) {
-		text, done, err := document(name, part, view)
+		text, done, err := document(name, part, view, asked)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -65,7 +66,7 @@ func split(data []byte) (parts [][]byte) {
 	return append(parts, data[start:])
 }
 
-func document(name string, text []byte, view View) ([]byte, []Repair, error) {
+func document(name string, text []byte, view View, asked []string) ([]byte, []Repair, error) {
 	var repairs []Repair
 	tried := map[string]bool{}
 	first, err := manifest.Read(bytes.NewReader(text), name)
@@ -73,7 +74,7 @@ func document(name string, text []byte, view View) ([]byte, []Repair, error) {
 		return nil, nil, err
 	}
 	for objects := first; ; {
-		i, p, err := next(objects, view, tried)
+		i, p, err := next(objects, view, asked, tried)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -92,9 +93,9 @@ func document(name string, text []byte, view View) ([]byte, []Repair, error) {
 }
 
 // next is the first repair that has not been tried.
-func next(objects []manifest.Object, view View, tried map[string]bool) (int, *plan, error) {
+func next(objects []manifest.Object, view View, asked []string, tried map[string]bool) (int, *plan, error) {
 	for i, o := range objects {
-		plans, err := plansFor(o, view)
+		plans, err := plansFor(view(o), asked)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -136,9 +137,8 @@ func try(name string, text []byte, objects []manifest.Object, i int, changes []c
 func trees(objects []manifest.Object) ([]any, error) {
 	all := make([]any, len(objects))
 	for i, o := range objects {
-		decoder := json.NewDecoder(bytes.NewReader(o.JSON))
-		decoder.UseNumber()
-		if err := decoder.Decode(&all[i]); err != nil {
+		var err error
+		if all[i], err = tree(o.JSON); err != nil {
 			return nil, err
 		}
 	}

@@ -1,20 +1,21 @@
 package fix
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 
+	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"twelvefold.dev/internal/logs"
-	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
-	"twelvefold.dev/internal/shell"
+	"twelvefold.dev/internal/review"
 )
 
 // plan is a repair and the changes that it takes.
@@ -26,172 +27,135 @@ type plan struct {
 
 // target is an object's pod under repair.
 type target struct {
-	template manifest.Template
-	pod      *corev1.Pod
+	*review.Pod
 	findings []policy.Finding
+	asked    []string
 }
 
 // plansFor are the repairs of what the policy finds in the object's pod. What it does not look at, or what is exempt, is
 // left alone.
-func plansFor(o manifest.Object, view View) ([]plan, error) {
-	template, ok, err := o.Template()
-	if err != nil || !ok {
-		return nil, err
-	}
-	edit, err := podpatch.Decode(template.JSON)
+func plansFor(in review.Input, asked []string) ([]plan, error) {
+	pod, err := review.Open(in)
 	if err != nil {
-		return nil, fmt.Errorf("%s:%d: %s %s: %w", o.File, o.Line, o.Kind, o.Name, err)
+		return nil, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
 	}
-	effective, facts := view(o)
-	facts.Offline = true
-	if template.Path != "" {
-		facts.Template, facts.Workload = true, policy.Workload{Kind: o.Kind, Name: o.Name}
+	if pod == nil {
+		return nil, nil
 	}
-	t := target{template, edit.Pod(), rules.Judge(rules.NewSubject(edit.Pod(), effective, facts))}
-	return slices.Concat(t.identity(), t.logs(), t.signals()), nil
+	pod.Policy = pod.Policy.ByHand(asked)
+	t := target{pod, rules.Judge(rules.NewSubject(pod.Edit.Pod(), pod.Policy, pod.Facts)), asked}
+	return slices.Concat(t.repairs(), t.logs()), nil
 }
 
-// find is the finding of a rule at a field of the pod.
+// find is the finding of a rule at a field of the pod; at any, if the field is empty.
 func (t target) find(rule, field string) (policy.Finding, bool) {
-	i := slices.IndexFunc(t.findings, func(f policy.Finding) bool { return f.Rule == rule && f.Path == field })
+	i := slices.IndexFunc(t.findings, func(f policy.Finding) bool { return f.Rule == rule && (f.Path == field || field == "") })
 	if i < 0 {
 		return policy.Finding{}, false
 	}
 	return t.findings[i], true
 }
 
-type list struct {
-	field      string
-	containers []corev1.Container
-}
-
-func (t target) lists() []list {
-	return []list{{"initContainers", t.pod.Spec.InitContainers}, {"containers", t.pod.Spec.Containers}}
-}
-
-func (t target) plan(f policy.Finding, what, seen string, changes ...change) plan {
-	return plan{Repair{Rule: f.Rule, Factor: f.Factor, Path: t.template.Field(f.Path), What: what}, seen, changes}
-}
-
-const nameLabel = "app.kubernetes.io/name"
-
-// identity names the app as an older label does. Selectors stay as they are.
-func (t target) identity() []plan {
-	f, found := t.find("app-identity", "metadata.labels")
-	if _, has := t.pod.Labels[nameLabel]; !found || has {
-		return nil
+// repairs are those of the rules, the same as the webhook's, where there is something to find or somebody asks: what the
+// webhook adds to pods although no rule misses it, as the label of their release, would only go stale in a manifest.
+func (t target) repairs() (plans []plan) {
+	edit, err := podpatch.Decode(t.Template.JSON)
+	if err != nil {
+		return nil // it was decoded before
 	}
-	for _, key := range []string{"app", "k8s-app"} {
-		if name := t.pod.Labels[key]; name != "" && len(validation.IsValidLabelValue(name)) == 0 {
-			return []plan{t.plan(f, fmt.Sprintf("the label %s is added, after the label %s", nameLabel, key), "",
-				change{path: pathOf(t.template.Path, "metadata", "labels", nameLabel), kind: addKey, text: name})}
+	before, text := 0, t.Template.JSON
+	rules.Mend(edit, t.Policy, t.Facts, func(r *rules.Rule, done rules.Repaired) {
+		changes, after, ok := changesOf(edit.Operations()[before:], text)
+		before, text = len(edit.Operations()), after
+		if _, found := t.find(r.ID, ""); !ok || !found && !slices.Contains(t.asked, r.ID) {
+			return
 		}
+		at, field := t.Template.Path, t.Template.Field(done.Path)
+		if workload, isTemplate := strings.CutSuffix(at, "spec.template"); done.OfWorkload && isTemplate {
+			at, field = strings.TrimSuffix(workload, "."), workload+done.Path
+		}
+		plans = append(plans, plan{Repair{Rule: r.ID, Factor: r.Factor, Path: field, What: done.What}, "", under(at, changes)})
+	})
+	return plans
+}
+
+// changesOf are what a patch of the pod does to its tree.
+func changesOf(operations []jsonpatch.Operation, text []byte) (changes []change, after []byte, ok bool) {
+	patch, err := json.Marshal(operations)
+	if err != nil {
+		return nil, text, false
 	}
-	return nil
+	if after, err = podpatch.Apply(patch, text); err != nil {
+		return nil, text, false
+	}
+	was, err := tree(text)
+	if err != nil {
+		return nil, after, false
+	}
+	is, err := tree(after)
+	if err != nil {
+		return nil, after, false
+	}
+	changes, ok = difference(was, is, nil)
+	return changes, after, ok && len(changes) > 0
+}
+
+// under are changes of an object that stands in another one.
+func under(at string, changes []change) []change {
+	for i := range changes {
+		changes[i].path = slices.Concat(pathOf(at), changes[i].path)
+	}
+	return changes
 }
 
 // logRules are the rules that report the signals that can be rewritten.
 var logRules = map[logs.Kind]struct{ rule, what string }{
 	logs.Option:   {"log-file", "the option is rewritten"},
 	logs.Redirect: {"log-redirect", "the redirection is left out"},
-	logs.Buffer:   {"buffered-stdout", "PYTHONUNBUFFERED is set"},
 }
 
 // logs lets what goes to files go to stdout, where that is certain to work and nobody needs the file.
 func (t target) logs() (plans []plan) {
-	for _, list := range t.lists() {
-		for i := range list.containers {
-			c := &list.containers[i]
-			for _, signal := range logs.Signals(t.pod, c) {
-				rule, known := logRules[signal.Kind]
-				f, found := t.find(rule.rule, fmt.Sprintf("spec.%s[name=%q]%s", list.field, c.Name, signal.Field))
-				if !known || !found || signal.Name == "tee" || t.needed(c, signal.Path) {
-					continue
-				}
-				changed := logs.Rewritten(c, signal, false)
-				if changed == nil {
-					continue
-				}
-				changes, ok := changesOf(pathOf(t.template.Path, "spec", list.field, i), c, changed)
-				if ok && len(changes) > 0 {
-					plans = append(plans, t.plan(f, c.Name+": "+signal.Name+": "+rule.what, signal.Seen, changes...))
-				}
-			}
-		}
-	}
-	return plans
-}
-
-// signals lets a script give its place to the app, so that it hears SIGTERM.
-func (t target) signals() (plans []plan) {
-	for _, list := range t.lists() {
-		for i := range list.containers {
-			c := &list.containers[i]
-			argv, ok := shell.WithExec(slices.Concat(c.Command, c.Args))
-			if !ok {
+	for _, c := range t.Edit.AllContainers() {
+		for _, signal := range logs.Signals(t.Edit.Pod(), c.Get()) {
+			rule, known := logRules[signal.Kind]
+			f, found := t.find(rule.rule, c.Path()+signal.Field)
+			if !known || !found || signal.Name == "tee" || t.needed(c.Get(), signal.Path) {
 				continue
 			}
-			for _, field := range []string{".command", ".args"} {
-				f, found := t.find("signal-swallowing-shell", fmt.Sprintf("spec.%s[name=%q]%s", list.field, c.Name, field))
-				if !found {
-					continue
-				}
-				changed := c.DeepCopy()
-				copy(changed.Command, argv)
-				copy(changed.Args, argv[len(c.Command):])
-				if changes, ok := changesOf(pathOf(t.template.Path, "spec", list.field, i), c, changed); ok {
-					plans = append(plans, t.plan(f, c.Name+": exec stands before the script's last command", "", changes...))
-				}
+			changed := logs.Rewritten(c.Get(), signal, false)
+			if changed == nil {
+				continue
+			}
+			if changes, ok := t.rewriting(c, changed); ok {
+				plans = append(plans, plan{Repair{Rule: f.Rule, Factor: f.Factor, Path: t.Template.Field(f.Path), What: c.Name() + ": " + signal.Name + ": " + rule.what},
+					signal.Seen, under(t.Template.Path, changes)})
 			}
 		}
 	}
 	return plans
 }
 
-// changesOf leads from a container to its rewritten self.
-func changesOf(at []any, before, after *corev1.Container) (changes []change, ok bool) {
-	below := func(more ...any) []any { return slices.Concat(at, more) }
-	for i, e := range before.Env {
-		if after.Env[i].Value != e.Value {
-			changes = append(changes, change{path: below("env", i, "value"), text: after.Env[i].Value})
+// rewriting are the changes that make a container what it should be. The target's own pod stays as it is.
+func (t target) rewriting(c *podpatch.Container, changed *corev1.Container) ([]change, bool) {
+	edit, err := podpatch.Decode(t.Template.JSON)
+	if err != nil {
+		return nil, false
+	}
+	for _, same := range edit.AllContainers() {
+		if same.Path() == c.Path() {
+			same.Rewrite(changed)
 		}
 	}
-	for _, e := range after.Env[len(before.Env):] {
-		changes = append(changes, change{path: at, kind: addEnv, env: map[string]string{"name": e.Name, "value": e.Value}})
-	}
-	for _, list := range []struct {
-		field         string
-		before, after []string
-	}{{"command", before.Command, after.Command}, {"args", before.Args, after.Args}} {
-		words, ok := wordChanges(below(list.field), list.before, list.after)
-		if !ok {
-			return nil, false
-		}
-		changes = append(changes, words...)
-	}
-	return changes, true
+	changes, _, ok := changesOf(edit.Operations(), t.Template.JSON)
+	return changes, ok
 }
 
-// wordChanges sets words, or drops some; the last ones first, so that indices stay right.
-func wordChanges(at []any, before, after []string) (changes []change, ok bool) {
-	if len(before) == len(after) {
-		for i := range before {
-			if before[i] != after[i] {
-				changes = append(changes, change{path: slices.Concat(at, []any{i}), text: after[i]})
-			}
-		}
-		return changes, true
-	}
-	kept := 0
-	for i, word := range before {
-		if kept < len(after) && word == after[kept] {
-			kept++
-		} else {
-			changes = append(changes, change{path: slices.Concat(at, []any{i}), kind: drop})
-		}
-	}
-	slices.Reverse(changes)
-	return changes, kept == len(after)
+func tree(text []byte) (value any, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	err = decoder.Decode(&value)
+	return value, err
 }
 
 // needed says whether somebody else may read the file: a probe or hook, another container, whoever has the volume.
@@ -208,11 +172,11 @@ func (t target) needed(c *corev1.Container, file string) bool {
 		if dir := path.Clean(m.MountPath); dir != "/" && !strings.HasPrefix(file, dir+"/") {
 			continue
 		}
-		private := slices.ContainsFunc(t.pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name && v.EmptyDir != nil })
+		private := slices.ContainsFunc(t.Edit.Pod().Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name && v.EmptyDir != nil })
 		shares := func(other corev1.Container) bool {
 			return other.Name != c.Name && slices.ContainsFunc(other.VolumeMounts, func(o corev1.VolumeMount) bool { return o.Name == m.Name })
 		}
-		if !private || slices.ContainsFunc(slices.Concat(t.pod.Spec.InitContainers, t.pod.Spec.Containers), shares) {
+		if !private || slices.ContainsFunc(slices.Concat(t.Edit.Pod().Spec.InitContainers, t.Edit.Pod().Spec.Containers), shares) {
 			return true
 		}
 	}

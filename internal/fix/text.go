@@ -3,6 +3,8 @@ package fix
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,27 +18,27 @@ func edit(text []byte, root *yaml.Node, c change) ([]byte, bool) {
 		return nil, false
 	}
 	path := c.path
-	if c.kind == addKey || c.kind == drop {
+	if c.kind != set {
 		path = path[:len(path)-1]
 	}
 	node := find(root, path)
 	if node == nil {
 		return nil, false
 	}
-	d := draft{text: string(text), json: bytes.HasPrefix(bytes.TrimSpace(text), []byte("{"))}
-	last := func() any { return c.path[len(c.path)-1] }
+	d := draft{text: string(text), json: bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")), indent: indentsLists(root)}
 	ok := false
 	switch c.kind {
-	case setText:
-		ok = d.setText(node, c.text)
+	case set:
+		ok = d.set(node, c.value)
 	case drop:
-		i, _ := last().(int)
+		i, _ := c.path[len(path)].(int)
 		ok = node.Kind == yaml.SequenceNode && i < len(node.Content) && d.drop(node, i)
 	case addKey:
-		key, _ := last().(string)
-		ok = d.addKey(node, d.quote(key, plain, node.Style), d.quote(c.text, plain, node.Style))
-	case addEnv:
-		ok = d.addEnv(node, c.env["name"], c.env["value"])
+		key, _ := c.path[len(path)].(string)
+		ok = d.addKey(node, key, c.value)
+	case addItem:
+		i, _ := c.path[len(path)].(int)
+		ok = d.addItem(node, i, c.value)
 	}
 	return []byte(d.text), ok
 }
@@ -69,10 +71,24 @@ func entry(node *yaml.Node, name string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
+// indentsLists is how far the items of lists stand in behind their keys here, if they do.
+func indentsLists(node *yaml.Node) int {
+	for i, child := range node.Content {
+		if node.Kind == yaml.MappingNode && i%2 == 1 && child.Kind == yaml.SequenceNode && child.Style&yaml.FlowStyle == 0 {
+			return max(child.Column-node.Content[i-1].Column, 0)
+		}
+		if indent := indentsLists(child); indent > 0 {
+			return indent
+		}
+	}
+	return 0
+}
+
 // draft is a document's text under change.
 type draft struct {
-	text string
-	json bool
+	text   string
+	json   bool
+	indent int // of a list's items behind their key
 }
 
 // plain is the style of a scalar without quotes.
@@ -186,15 +202,22 @@ func (d *draft) quote(text string, style, outer yaml.Style) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func (d *draft) setText(n *yaml.Node, text string) bool {
-	if n.Style&yaml.LiteralStyle != 0 {
+// set replaces a scalar.
+func (d *draft) set(n *yaml.Node, value any) bool {
+	text, isText := value.(string)
+	if isText && n.Style&yaml.LiteralStyle != 0 {
 		return d.setLiteral(n, text)
 	}
 	start, end, ok := d.token(n)
-	if ok {
-		d.replace(start, end, d.quote(text, n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle), yaml.FlowStyle))
+	if !ok {
+		return false
 	}
-	return ok
+	if isText {
+		d.replace(start, end, d.quote(text, n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle), yaml.FlowStyle))
+	} else {
+		d.replace(start, end, fmt.Sprint(value))
+	}
+	return true
 }
 
 // setLiteral changes those lines of a block that differ.
@@ -250,12 +273,40 @@ func (d *draft) drop(list *yaml.Node, i int) bool {
 	return ok
 }
 
-// addKey adds a key to a mapping: behind a short entry, best behind what names the thing.
-func (d *draft) addKey(m *yaml.Node, key, value string) bool {
+// addKey adds a key to a mapping: behind a short entry, best behind what names the thing; else before all others, or
+// behind them where a comment belongs to the first.
+func (d *draft) addKey(m *yaml.Node, key string, value any) bool {
 	if m.Kind != yaml.MappingNode {
 		return false
 	}
-	keys := make([]*yaml.Node, 0, len(m.Content)/2)
+	flow := d.key(key) + ": " + d.flow(value)
+	inFlow := m.Style&yaml.FlowStyle != 0
+	for _, k := range d.byNames(m) {
+		v := m.Content[slices.Index(m.Content, k)+1]
+		_, end, ok := d.token(v)
+		switch {
+		case !ok || v.Line != k.Line:
+		case inFlow:
+			d.replace(end, end, ", "+flow)
+			return true
+		default:
+			return d.insertLine(v.Line, indented(d.entry(key, value), m.Column-1))
+		}
+	}
+	switch {
+	case inFlow:
+		return d.addFlow(m, '{', flow, true)
+	case len(m.Content) == 0:
+		return false
+	case d.alone(m.Content[0]):
+		return d.insertLine(m.Line-1, indented(d.entry(key, value), m.Column-1))
+	}
+	return d.insertLine(d.lastLine(m.Content[len(m.Content)-2], m.Column), indented(d.entry(key, value), m.Column-1))
+}
+
+// byNames are the keys of a mapping, those that name it first.
+func (d *draft) byNames(m *yaml.Node) []*yaml.Node {
+	var keys []*yaml.Node
 	for _, name := range []string{"image", "name", "app"} {
 		if k, _ := entry(m, name); k != nil {
 			keys = append(keys, k)
@@ -264,35 +315,104 @@ func (d *draft) addKey(m *yaml.Node, key, value string) bool {
 	for i := 0; i < len(m.Content); i += 2 {
 		keys = append(keys, m.Content[i])
 	}
-	for _, k := range keys {
-		v := m.Content[slices.Index(m.Content, k)+1]
-		_, end, ok := d.token(v)
-		if !ok || v.Line != k.Line {
-			continue
-		}
-		if m.Style&yaml.FlowStyle != 0 {
-			d.replace(end, end, ", "+d.quoteKey(key)+": "+value)
-			return true
-		}
-		return d.insertLine(v.Line, strings.Repeat(" ", m.Column-1)+d.quoteKey(key)+":"+separated(value, m.Column-1))
-	}
-	return false
+	return keys
 }
 
-// quoteKey leaves a key as it is, but in JSON.
-func (d *draft) quoteKey(key string) string {
-	if d.json && !strings.HasPrefix(key, `"`) {
-		return `"` + key + `"`
+// alone says whether a node begins its line, with no comment above that speaks of it.
+func (d *draft) alone(n *yaml.Node) bool {
+	at, start := d.lineStart(n.Line), d.offset(n)
+	if n.Line < 2 || at < 0 || start < 0 || strings.TrimSpace(d.text[at:start]) != "" {
+		return false
 	}
-	return key
+	above, _, _ := strings.Cut(d.text[d.lineStart(n.Line-1):], "\n")
+	return !strings.HasPrefix(strings.TrimSpace(above), "#")
 }
 
-// separated is a value behind its colon: on the same line, or below if it has lines of its own.
-func separated(value string, indent int) string {
-	if rest, ok := strings.CutPrefix(value, "\n"); ok {
-		return "\n" + indented(rest, indent)
+// lastLine is the last line of a block that begins at a node, whose column is that of its siblings: lines that are
+// further in belong to it, and so do the items of a list that is its value.
+func (d *draft) lastLine(n *yaml.Node, column int) int {
+	last := n.Line
+	for line := last + 1; ; line++ {
+		at := d.lineStart(line)
+		if at < 0 || at == len(d.text) {
+			return last
+		}
+		text, _, _ := strings.Cut(d.text[at:], "\n")
+		text = strings.TrimRight(text, " \r")
+		inner := strings.TrimLeft(text, " ")
+		switch indent := len(text) - len(inner); {
+		case inner == "":
+		case indent >= column, indent == column-1 && n.Kind == yaml.ScalarNode && (inner == "-" || strings.HasPrefix(inner, "- ")):
+			last = line
+		default:
+			return last
+		}
 	}
-	return " " + value
+}
+
+// key is a key as it is written here.
+func (d *draft) key(key string) string { return d.quote(key, plain, yaml.FlowStyle) }
+
+// entry is a key with its value, as lines of a block.
+func (d *draft) entry(key string, value any) string {
+	switch value := value.(type) {
+	case map[string]any:
+		if len(value) > 0 {
+			return d.key(key) + ":\n" + indented(d.block(value), 2)
+		}
+	case []any:
+		if len(value) > 0 {
+			return d.key(key) + ":\n" + indented(d.block(value), d.indent)
+		}
+	}
+	return d.key(key) + ": " + d.flow(value)
+}
+
+// block is a value as lines of its own.
+func (d *draft) block(value any) string {
+	var lines []string
+	switch value := value.(type) {
+	case map[string]any:
+		for _, key := range keysOf(value) {
+			lines = append(lines, d.entry(key, value[key]))
+		}
+	case []any:
+		for _, item := range value {
+			lines = append(lines, "- "+strings.TrimPrefix(indented(d.block(item), 2), "  "))
+		}
+	default:
+		return d.flow(value)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// flow is a value on one line.
+func (d *draft) flow(value any) string {
+	var parts []string
+	switch value := value.(type) {
+	case map[string]any:
+		for _, key := range keysOf(value) {
+			parts = append(parts, d.key(key)+": "+d.flow(value[key]))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case []any:
+		for _, item := range value {
+			parts = append(parts, d.flow(item))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case string:
+		return d.quote(value, plain, yaml.FlowStyle)
+	}
+	return fmt.Sprint(value)
+}
+
+// keysOf are the keys of a mapping in the order in which people write them.
+func keysOf(m map[string]any) []string {
+	keys := slices.Sorted(maps.Keys(m))
+	if i := slices.Index(keys, "name"); i > 0 {
+		keys = slices.Insert(slices.Delete(keys, i, i+1), 0, "name")
+	}
+	return keys
 }
 
 func indented(text string, indent int) string {
@@ -300,40 +420,91 @@ func indented(text string, indent int) string {
 	return prefix + strings.ReplaceAll(text, "\n", "\n"+prefix)
 }
 
-// addEnv adds a variable to a container, before all others.
-func (d *draft) addEnv(container *yaml.Node, name, value string) bool {
-	flow := "{name: " + name + ", value: " + d.quote(value, yaml.DoubleQuotedStyle, plain) + "}"
-	if d.json {
-		flow = `{"name": "` + name + `", "value": ` + d.quote(value, yaml.DoubleQuotedStyle, plain) + "}"
-	}
-	block := "- name: " + name + "\n  value: " + d.quote(value, yaml.DoubleQuotedStyle, plain)
-	key, list := entry(container, "env")
+// addItem adds an item to a list, before all others or behind them.
+func (d *draft) addItem(list *yaml.Node, i int, value any) bool {
 	switch {
-	case list == nil && container.Style&yaml.FlowStyle != 0:
-		return d.addKey(container, "env", "["+flow+"]")
-	case list == nil:
-		return d.addKey(container, "env", "\n"+block)
-	case list.Kind != yaml.SequenceNode:
+	case list.Kind != yaml.SequenceNode || i != 0 && i != len(list.Content):
 		return false
 	case list.Style&yaml.FlowStyle != 0:
-		at := d.offset(list)
-		if at < 0 || d.text[at] != '[' {
-			return false
-		}
-		if len(list.Content) > 0 {
-			flow += ","
-			if !strings.HasPrefix(d.text[at+1:], "\n") {
-				flow += " "
-			}
-		}
-		d.replace(at+1, at+1, flow)
-		return true
-	}
-	if list.Line <= key.Line {
+		return d.addFlow(list, '[', d.flow(value), i == 0)
+	case len(list.Content) == 0:
 		return false
 	}
-	if first := list.Content[0]; first.Style&yaml.FlowStyle != 0 {
-		block = "- " + flow
+	item := d.block([]any{value})
+	if list.Content[0].Style&yaml.FlowStyle != 0 { // as its neighbours
+		item = "- " + d.flow(value)
 	}
-	return d.insertLine(key.Line, indented(block, list.Column-1)) // below the key: comments stay with what they stand above
+	if i == 0 { // below the key: comments stay with what they stand above
+		return d.dashed(list) && d.insertLine(d.keyLine(list), indented(item, list.Column-1))
+	}
+	return d.insertLine(d.lastLine(list.Content[i-1], list.Column), indented(item, list.Column-1))
+}
+
+// dashed says whether the first item of a list has a line of its own.
+func (d *draft) dashed(list *yaml.Node) bool {
+	at := d.lineStart(list.Line)
+	return at >= 0 && strings.HasPrefix(strings.TrimLeft(d.text[at:], " "), "-")
+}
+
+// keyLine is the line above a list and its comments.
+func (d *draft) keyLine(list *yaml.Node) int {
+	line := list.Line - 1
+	for ; line > 1; line-- {
+		above, _, _ := strings.Cut(d.text[d.lineStart(line):], "\n")
+		if above = strings.TrimSpace(above); above != "" && !strings.HasPrefix(above, "#") {
+			break
+		}
+	}
+	return line
+}
+
+// addFlow adds an element to a list or mapping on one line: at its beginning or its end.
+func (d *draft) addFlow(n *yaml.Node, open byte, element string, first bool) bool {
+	start := d.offset(n)
+	if start < 0 || d.text[start] != open {
+		return false
+	}
+	end := d.closing(start)
+	if end < 0 {
+		return false
+	}
+	if empty := strings.TrimSpace(d.text[start+1:end]) == ""; empty {
+		d.replace(start+1, end, element)
+		return true
+	}
+	if first {
+		separator := ", "
+		if strings.HasPrefix(d.text[start+1:], "\n") {
+			separator = ","
+		}
+		d.replace(start+1, start+1, element+separator)
+		return true
+	}
+	behind := start + 1 + len(strings.TrimRight(d.text[start+1:end], " \r\n"))
+	d.replace(behind, behind, ", "+element)
+	return true
+}
+
+// closing is where the bracket at an offset is closed; -1 if it is not. Comments in between are not understood.
+func (d *draft) closing(start int) int {
+	depth, quote := 0, byte(0)
+	for i := start; i < len(d.text); i++ {
+		switch c := d.text[i]; {
+		case quote == '"' && c == '\\':
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case (c == '"' || c == '\'') && strings.ContainsRune(" [{,:", rune(d.text[i-1])):
+			quote = c
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }

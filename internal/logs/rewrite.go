@@ -16,12 +16,8 @@ import (
 func Rewritten(c *corev1.Container, s Signal, asked bool) *corev1.Container {
 	changed := c.DeepCopy()
 	switch {
-	case s.Kind == Volume:
+	case s.Kind == Volume, s.Kind == Buffer: // for the latter see [Unbuffered]
 		return nil
-	case s.Kind == Buffer && slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == unbuffered }):
-		return nil // it is empty on purpose
-	case s.Kind == Buffer:
-		changed.Env = append(changed.Env, corev1.EnvVar{Name: unbuffered, Value: "1"})
 	case s.Kind == Redirect:
 		rewriteRedirect(changed, s)
 	case strings.HasPrefix(s.Field, ".env"):

@@ -20,13 +20,24 @@ func bufferSignals(c *corev1.Container) []Signal {
 	if slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == unbuffered && (e.Value != "" || e.ValueFrom != nil) }) {
 		return nil
 	}
-	for _, command := range shell.Parse(slices.Concat(c.Command, c.Args)) {
+	argv := slices.Concat(c.Command, c.Args)
+	if !slices.ContainsFunc(argv, func(word string) bool { return strings.Contains(word, "py") }) { // most have none
+		return nil
+	}
+	for _, command := range shell.Parse(argv) {
 		if name := command.Name(); python.MatchString(name) && buffers(command.Args()) {
 			return []Signal{{Name: "buffered-stdout", Kind: Buffer, Confidence: Hint, Field: ".env", Seen: name + " without " + unbuffered,
 				Instead: `write env: [{name: ` + unbuffered + `, value: "1"}]`}}
 		}
 	}
 	return nil
+}
+
+// Unbuffered is the variable that a container lacks whose Python keeps its output in a buffer. It is false for all others,
+// and where the variable is there and empty on purpose.
+func Unbuffered(c *corev1.Container) (corev1.EnvVar, bool) {
+	empty := slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == unbuffered })
+	return corev1.EnvVar{Name: unbuffered, Value: "1"}, !empty && len(bufferSignals(c)) > 0
 }
 
 // buffers says whether the interpreter's own options, which end at the script, leave the buffer on. Without a script it

@@ -11,6 +11,9 @@ import (
 	"twelvefold.dev/internal/image"
 )
 
+// RepairAnnotation asks for a repair of a pod's logs, or for none: off, rewrite, link, stream.
+const RepairAnnotation = "twelvefold.dev/log-repair"
+
 // Confidence says how sure a [Signal] is.
 type Confidence int
 

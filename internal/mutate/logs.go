@@ -17,7 +17,7 @@ import (
 
 const (
 	logFilesAnnotation  = "twelvefold.dev/log-files"
-	logRepairAnnotation = "twelvefold.dev/log-repair"
+	logRepairAnnotation = logs.RepairAnnotation
 	maxLogFiles         = 32
 	tailStateVolume     = "twelvefold-logs-state"
 	tailMetricsPort     = 9593 // of the sidecar's own /metrics

@@ -20,7 +20,7 @@ var logsPage = policy.Page{
 		"the policy's logs.mode is repair, for all signals, for one (logs.signals), or in some namespaces; the other modes are " +
 		"off, audit, warn and deny. The first of these that is safe is taken, and the annotation twelvefold.dev/status says which and why:\n\n" +
 		"rewrite changes the option in place, or leaves the redirection out of the script: --access-logfile=-, logging_collector=off, " +
-		"LOGGING_FILE_NAME=\"\", PYTHONUNBUFFERED=1. It costs nothing. It is taken where the change is known to work, nobody else " +
+		"LOGGING_FILE_NAME=\"\". It costs nothing. It is taken where the change is known to work, nobody else " +
 		"has the file, and it would not outlive the pod.\n\n" +
 		"link has an init container put links to /dev/stdout in the place of the files. It costs nothing at run time, and lines " +
 		"keep the container's name. It is taken for nginx and httpd, whose volume hides the links of their images.\n\n" +

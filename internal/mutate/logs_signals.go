@@ -36,7 +36,7 @@ func needsRepair(signal logs.Signal) bool {
 	case signal.Name == "tee":
 		return false // stdout has the lines
 	case signal.Confidence == logs.Hint:
-		return signal.Name == "spring-file" || signal.Name == "buffered-stdout"
+		return signal.Name == "spring-file" // a buffer is its rule's to repair
 	}
 	return true
 }
@@ -67,7 +67,7 @@ func (s *logRepair) repair(c *podpatch.Container, signal logs.Signal) {
 		name string
 		try  func(*podpatch.Container, logs.Signal) string
 	}{{"rewrite", s.rewriteSignal}, {"link", s.linkSignal}, {"stream", s.streamSignal}} {
-		if s.want != "" && s.want != rung.name || signal.Kind == logs.Buffer && rung.name != "rewrite" {
+		if s.want != "" && s.want != rung.name {
 			continue
 		}
 		why := rung.try(c, signal)
@@ -94,26 +94,10 @@ func (s *logRepair) rewriteSignal(c *podpatch.Container, signal logs.Signal) str
 	if changed == nil {
 		return "no change is certain to work"
 	}
-	have := c.Get()
-	for i, e := range changed.Env {
-		if i == len(have.Env) {
-			c.InsertEnv(i, e)
-		} else if have.Env[i].Value != e.Value {
-			c.SetEnvValue(i, e.Value)
-		}
-	}
-	if !slices.Equal(have.Command, changed.Command) {
-		c.SetCommand(changed.Command)
-	}
-	if !slices.Equal(have.Args, changed.Args) {
-		c.SetArgs(changed.Args)
-	}
+	c.Rewrite(changed)
 	what := "its option is rewritten"
-	switch signal.Kind {
-	case logs.Redirect:
+	if signal.Kind == logs.Redirect {
 		what = "the redirection is left out"
-	case logs.Buffer:
-		what = "PYTHONUNBUFFERED is set"
 	}
 	s.Done("%s: %s: %s, which costs no container", c.Name(), signal.Name, what)
 	return ""

@@ -3,10 +3,12 @@ package mutate
 import (
 	"encoding/json"
 	"slices"
+
+	"twelvefold.dev/internal/policy"
 )
 
 // StatusAnnotation tells what was done to a pod, and what was skipped and why.
-const StatusAnnotation = "twelvefold.dev/status"
+const StatusAnnotation = policy.StatusAnnotation
 
 // Status is the value of [StatusAnnotation]. Nothing is decided by it but whether a job was done before: anyone who may
 // write pods may write it.

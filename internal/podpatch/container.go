@@ -19,6 +19,8 @@ var listNames = [...]string{"initContainers", "containers"}
 type Container struct {
 	b           *Builder
 	list, index int
+	origin      int  // where it stands in the JSON that was read; -1: nowhere
+	resources   bool // an edit has made its resources
 }
 
 // Get is the container as edited so far. It is for reading, and valid until the next edit of the pod.
@@ -80,6 +82,24 @@ func (c *Container) SetCommand(command []string) {
 func (c *Container) SetArgs(args []string) {
 	c.b.record("add", c.pointer("args"), slices.Clone(args))
 	c.Get().Args = args
+}
+
+// Rewrite gives the container the env, command and args of one that differs from it in nothing else, and in its env by
+// values and further variables only.
+func (c *Container) Rewrite(changed *corev1.Container) {
+	for i, e := range changed.Env {
+		if have := c.Get().Env; i == len(have) {
+			c.InsertEnv(i, e)
+		} else if have[i].Value != e.Value {
+			c.SetEnvValue(i, e.Value)
+		}
+	}
+	if !slices.Equal(c.Get().Command, changed.Command) {
+		c.SetCommand(changed.Command)
+	}
+	if !slices.Equal(c.Get().Args, changed.Args) {
+		c.SetArgs(changed.Args)
+	}
 }
 
 // Hook is a command that the kubelet runs in a container: of an exec probe, or of a lifecycle hook.

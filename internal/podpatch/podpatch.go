@@ -20,6 +20,7 @@ import (
 
 // Builder holds a pod, and the operations that lead from the JSON it was decoded from to what it is now.
 type Builder struct {
+	raw         []byte // as it was read
 	pod         corev1.Pod
 	hasMetadata bool
 	hasSpec     bool
@@ -30,7 +31,7 @@ type Builder struct {
 // Decode reads a pod, or a pod template: both have metadata and spec. Duplicate keys are refused, for readers disagree
 // on which of them counts.
 func Decode(raw []byte) (*Builder, error) {
-	b := &Builder{}
+	b := &Builder{raw: raw}
 	if string(bytes.TrimSpace(raw)) == "null" {
 		return nil, errors.New("pod: it is null")
 	}
@@ -42,10 +43,10 @@ func Decode(raw []byte) (*Builder, error) {
 		return nil, err
 	}
 	for i := range b.pod.Spec.InitContainers {
-		b.lists[initList] = append(b.lists[initList], &Container{b: b, list: initList, index: i})
+		b.lists[initList] = append(b.lists[initList], &Container{b: b, list: initList, index: i, origin: i})
 	}
 	for i := range b.pod.Spec.Containers {
-		b.lists[mainList] = append(b.lists[mainList], &Container{b: b, list: mainList, index: i})
+		b.lists[mainList] = append(b.lists[mainList], &Container{b: b, list: mainList, index: i, origin: i})
 	}
 	return b, nil
 }
@@ -88,20 +89,29 @@ func (b *Builder) record(operation, path string, value any) {
 
 // SetAnnotation sets an annotation; nothing is recorded if it has the value already.
 func (b *Builder) SetAnnotation(key, value string) {
-	if old, found := b.pod.Annotations[key]; found && old == value {
+	b.setMetadata("annotations", &b.pod.Annotations, key, value)
+}
+
+// SetLabel sets a label; nothing is recorded if it has the value already.
+func (b *Builder) SetLabel(key, value string) {
+	b.setMetadata("labels", &b.pod.Labels, key, value)
+}
+
+func (b *Builder) setMetadata(field string, entries *map[string]string, key, value string) {
+	if old, found := (*entries)[key]; found && old == value {
 		return
 	}
 	if !b.hasMetadata {
 		b.record("add", "/metadata", struct{}{})
 		b.hasMetadata = true
 	}
-	if len(b.pod.Annotations) == 0 {
-		b.pod.Annotations = map[string]string{}
-		b.record("add", "/metadata/annotations", map[string]string{key: value})
+	if len(*entries) == 0 {
+		*entries = map[string]string{}
+		b.record("add", "/metadata/"+field, map[string]string{key: value})
 	} else {
-		b.record("add", "/metadata/annotations/"+escape(key), value)
+		b.record("add", "/metadata/"+field+"/"+escape(key), value)
 	}
-	b.pod.Annotations[key] = value
+	(*entries)[key] = value
 }
 
 // AddVolume appends a volume.
@@ -114,7 +124,7 @@ func (b *Builder) AddVolume(v corev1.Volume) {
 func (b *Builder) InsertInitContainer(i int, c corev1.Container) {
 	b.needSpec()
 	addItem(b, "/spec/initContainers", &b.pod.Spec.InitContainers, i, c)
-	b.lists[initList] = slices.Insert(b.lists[initList], i, &Container{b: b, list: initList})
+	b.lists[initList] = slices.Insert(b.lists[initList], i, &Container{b: b, list: initList, origin: -1})
 	for i, c := range b.lists[initList] {
 		c.index = i
 	}

@@ -7,6 +7,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"twelvefold.dev/internal/podpatch"
 )
@@ -18,9 +19,17 @@ func edits(b *podpatch.Builder) {
 		if v.FlexVolume != nil || v.CSI != nil {
 			b.SetVolumeEmptyDir(i, &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory})
 		}
+		if b.Pod().Spec.Volumes[i].EmptyDir != nil {
+			b.SetEmptyDirSizeLimit(i, resource.MustParse("1Gi"))
+		}
 	}
 	b.SetAnnotation("a/b~c", "1")
 	b.SetAnnotation("d", "2")
+	b.SetLabel("a/b~c", "1")
+	b.SetLabel("d", "2")
+	b.SetEnableServiceLinks(false)
+	b.SetTerminationGracePeriod(30)
+	b.SetActiveDeadline(60)
 	b.InsertInitContainer(0, corev1.Container{Name: "fetch", Env: []corev1.EnvVar{{Name: "PLAN", Value: "{}"}, {Name: "X"}}})
 	b.InsertInitContainer(len(b.InitContainers()), corev1.Container{Name: "tail"})
 	b.AddVolume(corev1.Volume{Name: "env"})
@@ -44,6 +53,14 @@ func edits(b *podpatch.Builder) {
 		}
 		c.SetCommand(append([]string{"wrapper"}, c.Get().Command...))
 		c.SetArgs([]string{"a"})
+		c.SetImagePullPolicy(corev1.PullAlways)
+		c.SetReadOnlyRootFilesystem()
+		c.SetReadOnlyRootFilesystem()
+		c.AddPort(corev1.ContainerPort{ContainerPort: 80})
+		c.AddPort(corev1.ContainerPort{ContainerPort: 81})
+		c.SetLimit("example.com/a", resource.MustParse("1"))
+		c.SetRequest(corev1.ResourceCPU, resource.MustParse("50m"))
+		c.SetRequest(corev1.ResourceMemory, resource.MustParse("64Mi"))
 		for _, h := range c.Hooks() {
 			h.SetCommand(append([]string{"wrapper"}, h.Command()...))
 		}
@@ -64,8 +81,8 @@ var pods = []string{
 	  "volumeMounts":[{"name":"v","mountPath":"/v","future":4}],"livenessProbe":{"grpc":{"port":1},"future":5},
 	  "readinessProbe":{"exec":{"command":["true"],"future":7},"future":8},"startupProbe":{"exec":{}},
 	  "command":["app"],"lifecycle":{"preStop":{"exec":{"command":["stop"],"future":9},"future":10},"postStart":{"sleep":{}},"future":11}}],
-	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6},{}],"volumes":[{"name":"v","future":{"y":null}},
-	  {"name":"f","future":12,"flexVolume":{"driver":"d"}},{"csi":{"driver":"d"},"name":"c","future":13}]}}`,
+	  "initContainers":[{"name":"i","restartPolicy":"Always","future":6,"resources":{"future":14},"securityContext":{"future":15}},{"resources":{"limits":{"cpu":"1"},"future":16},"ports":[{"containerPort":1,"future":17}]}],"volumes":[{"name":"v","future":{"y":null}},
+	  {"name":"f","future":12,"flexVolume":{"driver":"d"}},{"csi":{"driver":"d"},"name":"c","future":13},{"name":"e","emptyDir":{"future":18}}]}}`,
 }
 
 func TestPatchRepeatsTheEdit(t *testing.T) {
@@ -135,7 +152,7 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 	}
 	counts := map[any]int{}
 	count(got, counts)
-	if counts["future"] != 16 || counts["y"] != 1 {
+	if counts["future"] != 21 || counts["y"] != 1 {
 		t.Errorf("unknown fields were lost: %d of 16 are left: %v", counts["future"], got)
 	}
 }

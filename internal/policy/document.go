@@ -49,9 +49,10 @@ type Settings struct {
 	Rules   map[string]RuleSetting `yaml:"rules"`
 }
 
-// RuleSetting changes one rule. An absent level leaves the rule's own.
+// RuleSetting changes one rule. An absent level leaves the rule's own, and so does an absent repair: see [Effective.Repairs].
 type RuleSetting struct {
 	Level  *Level    `yaml:"level"`
+	Repair *bool     `yaml:"repair"`
 	Params yaml.Node `yaml:"params"`
 }
 

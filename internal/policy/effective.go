@@ -19,6 +19,8 @@ type Effective struct {
 	params    map[string]any
 	raise     Profile
 	logs      []LogModes // from the most specific one
+	byHand    bool       // see [Effective.ByHand]
+	asked     []string
 
 	Environment string // production, or whatever the policy calls it
 }

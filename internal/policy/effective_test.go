@@ -60,6 +60,50 @@ func TestLevel(t *testing.T) {
 	}
 }
 
+// By default baseline and strict repair what is safe, and an audit nothing. A rule's own word holds but where it is off.
+func TestRepairs(t *testing.T) {
+	const mended, may = "mended", "may-be-mended"
+	for name, test := range map[string]struct {
+		spec   string
+		rule   string
+		labels map[string]string
+		want   bool
+		byHand bool // what somebody who repairs by hand gets
+	}{
+		"baseline":                    {spec: "  {}", rule: mended, want: true, byHand: true},
+		"strict":                      {spec: "  profile: strict", rule: mended, want: true, byHand: true},
+		"audit":                       {spec: "  profile: audit", rule: mended, byHand: true},
+		"off":                         {spec: "  profile: off", rule: mended},
+		"on request":                  {spec: "  profile: strict", rule: may},
+		"asked for":                   {spec: "  rules: {may-be-mended: {repair: true}}", rule: may, want: true, byHand: true},
+		"asked for in an audit":       {spec: "  profile: audit\n  rules: {mended: {repair: true}}", rule: mended, want: true, byHand: true},
+		"turned off":                  {spec: "  rules: {mended: {repair: false}}", rule: mended},
+		"the rule is off":             {spec: "  rules: {mended: {repair: true, level: off}}", rule: mended},
+		"its factor is off":           {spec: "  factors: {V: off}\n  rules: {mended: {repair: true}}", rule: mended},
+		"the rule audits":             {spec: "  rules: {mended: {level: audit}}", rule: mended, want: true, byHand: true},
+		"a namespace's audit":         {spec: "  namespaces: [{match: {names: [shop]}, profile: audit}]", rule: mended, byHand: true},
+		"a namespace asks":            {spec: "  namespaces: [{match: {names: [shop]}, rules: {may-be-mended: {repair: true}}}]", rule: may, want: true, byHand: true},
+		"a namespace turns off":       {spec: "  rules: {may-be-mended: {repair: true}}\n  namespaces: [{match: {names: [shop]}, rules: {may-be-mended: {repair: false}}}]", rule: may},
+		"a namespace sets the level":  {spec: "  rules: {mended: {repair: false}}\n  namespaces: [{match: {names: [shop]}, rules: {mended: {level: deny}}}]", rule: mended},
+		"a label raises to baseline":  {spec: "  profile: audit", rule: mended, labels: map[string]string{policy.ProfileLabel: "baseline"}, want: true, byHand: true},
+		"a rule that repairs nothing": {spec: "  {}", rule: "denies"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			effective, rule := parse(t, test.spec+"\n").For("shop", test.labels), testRules()[test.rule]
+			if got := effective.Repairs(rule); got != test.want {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+			if got := effective.ByHand(nil).Repairs(rule); got != test.byHand {
+				t.Errorf("by hand %v, want %v", got, test.byHand)
+			}
+			want := rule.Repair != policy.NotRepaired && effective.Level(rule, nil, policy.Deny) != policy.Off
+			if got := effective.ByHand([]string{rule.ID}).Repairs(rule); got != want {
+				t.Errorf("by hand and name %v, want %v", got, want)
+			}
+		})
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	p := parse(t, "  namespaces: [{match: {names: [\"prod-*\"]}, environment: production}]\n")
 	if got := p.For("prod-shop", nil).Environment; got != "production" {

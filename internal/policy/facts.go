@@ -65,6 +65,9 @@ type Twin struct {
 	Template []byte
 }
 
+// StatusAnnotation tells what was done to a pod, and what was skipped and why.
+const StatusAnnotation = "twelvefold.dev/status"
+
 // KeyVaultLabel marks the ConfigMaps whose references to Key Vault are resolved, by the value true.
 const KeyVaultLabel = "twelvefold.dev/keyvault"
 

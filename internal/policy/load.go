@@ -22,6 +22,8 @@ const MaxSize = 512 << 10
 // Catalogue is what a policy must know of the rules that it sets.
 type Catalogue interface {
 	Lookup(id string) (RuleInfo, bool)
+	// Repairable are the rules that have a repair.
+	Repairable() []string
 }
 
 // RuleInfo is the part of a rule that policies configure.
@@ -29,7 +31,10 @@ type RuleInfo struct {
 	ID     string
 	Factor Factor
 	Levels Levels
-	Params any // the default parameters, a struct with yaml tags; nil if the rule takes none
+	// Params are the default parameters, a struct with yaml tags; nil if the rule takes none. Where it has a method
+	// Validate() error, that says what is wrong with a policy's.
+	Params any
+	Repair Repairable
 }
 
 // Parse reads a policy: the bare document, or a ConfigMap that holds it under [Key]. Every mistake is reported, with

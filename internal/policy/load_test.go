@@ -17,16 +17,32 @@ type params struct {
 	Names map[string]string `yaml:"names"`
 }
 
-// catalogue is three rules.
+// bounds are parameters that check themselves.
+type bounds struct {
+	Most int `yaml:"most"`
+}
+
+func (b bounds) Validate() error {
+	if b.Most < 1 {
+		return fmt.Errorf("most: %d; at least 1", b.Most)
+	}
+	return nil
+}
+
+// catalogue is some rules.
 type catalogue map[string]policy.RuleInfo
 
 func (c catalogue) Lookup(id string) (policy.RuleInfo, bool) { r, ok := c[id]; return r, ok }
 
+func (c catalogue) Repairable() []string { return []string{"mended", "may-be-mended"} }
+
 func testRules() catalogue {
 	return catalogue{
-		"denies":      {ID: "denies", Factor: "V", Levels: policy.At(policy.Deny)},
-		"rises":       {ID: "rises", Factor: "XI", Levels: policy.Levels{Baseline: policy.Warn, Strict: policy.Deny}},
-		"with-params": {ID: "with-params", Factor: "V", Levels: policy.At(policy.Warn), Params: params{Tags: []string{"latest"}, Names: map[string]string{"a": "1"}}},
+		"denies":        {ID: "denies", Factor: "V", Levels: policy.At(policy.Deny)},
+		"rises":         {ID: "rises", Factor: "XI", Levels: policy.Levels{Baseline: policy.Warn, Strict: policy.Deny}},
+		"mended":        {ID: "mended", Factor: "V", Levels: policy.At(policy.Warn), Repair: policy.ByDefault, Params: bounds{Most: 10}},
+		"may-be-mended": {ID: "may-be-mended", Factor: "V", Levels: policy.At(policy.Warn), Repair: policy.OnRequest},
+		"with-params":   {ID: "with-params", Factor: "V", Levels: policy.At(policy.Warn), Params: params{Tags: []string{"latest"}, Names: map[string]string{"a": "1"}}},
 	}
 }
 
@@ -90,6 +106,10 @@ func TestParseRefuses(t *testing.T) {
 		"unknown rule":                     {document("  rules:\n    denys: {level: off}\n"), `line 5: unknown rule "denys" (twelvefold explain lists the rules)`},
 		"unknown rule in a namespace":      {document("  namespaces:\n  - match: {names: [a]}\n    rules: {denys: {level: off}}\n"), `line 6: unknown rule "denys"`},
 		"params of a rule that has none":   {document("  rules: {denies: {params: {a: 1}}}\n"), "rule denies takes no params"},
+		"a repair that there is not":       {document("  rules:\n    denies: {repair: true}\n"), "line 5: rule denies has no repair; these have one: mended, may-be-mended"},
+		"a repair in a namespace":          {document("  namespaces:\n  - match: {names: [a]}\n    rules: {denies: {repair: false}}\n"), "line 6: rule denies has no repair"},
+		"a repair that is no boolean":      {document("  rules:\n    mended: {repair: maybe}\n"), "line 5: want true or false, not text `maybe`"},
+		"params out of bounds":             {document("  rules:\n    mended: {params: {most: 0}}\n"), "line 5: rule mended: params: most: 0; at least 1"},
 		"unknown param":                    {document("  rules: {with-params: {params: {tag: [a]}}}\n"), `line 4: rule with-params: params: unknown field "tag"`},
 		"param of another type":            {document("  rules: {with-params: {params: {tags: a}}}\n"), "line 4: rule with-params: params: want a list, not text `a`"},
 		"broken glob":                      {document("  namespaces:\n  - match: {names: [\"[\"]}\n"), `line 5: spec.namespaces[0].match.names: "[" is not a valid pattern`},

@@ -6,5 +6,6 @@ type Page struct {
 	Why     string // what goes wrong in production because of it, a paragraph
 	Fix     string // what to do, a paragraph
 	Allowed string // what looks alike and is no violation; may be empty
+	Repair  string // what the rule's repair does, a paragraph; empty if it has none
 	Example string // YAML to copy: the spec as it should be
 }

@@ -163,6 +163,9 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 			where, _ = entry(rules, id)
 		}
 		info, known := p.lookup(id)
+		if known {
+			p.checkRepair(info, setting, where, fail)
+		}
 		switch {
 		case !known && p.unread(id):
 		case !known:
@@ -175,13 +178,20 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 			if err := copyParams(cmp.Or(params[id], info.Params), value.Interface()); err != nil {
 				fail(where, "rule %s: params: %v", id, err)
 			}
+			told := false
 			decodeParams(&setting.Params, value.Interface(), func(line int, mistake string) {
 				at := where // nil, if the rule comes by a merge key
 				if line > 0 {
 					at = &yaml.Node{Line: line}
 				}
+				told = true
 				fail(at, "rule %s: params: %s", id, mistake)
 			})
+			if checked, ok := value.Interface().(interface{ Validate() error }); ok && !told {
+				if err := checked.Validate(); err != nil {
+					fail(where, "rule %s: params: %v", id, err)
+				}
+			}
 			params[id] = value.Elem().Interface()
 		}
 	}

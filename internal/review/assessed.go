@@ -7,9 +7,9 @@ import (
 
 // Assessed are the factors of which rules look at the object's pod; none for an object that is not judged.
 func Assessed(in Input) (map[policy.Factor]bool, error) {
-	s, err := open(in)
+	s, err := Open(in)
 	if err != nil || s == nil {
 		return nil, err
 	}
-	return rules.Assessed(rules.NewSubject(s.edit.Pod(), s.policy, s.facts)), nil
+	return rules.Assessed(rules.NewSubject(s.Edit.Pod(), s.Policy, s.Facts)), nil
 }

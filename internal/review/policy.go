@@ -8,6 +8,7 @@ import (
 
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/policy/rules"
 )
 
 // LoadPolicy reads a policy and runs the policy's own tests: what fails them must not take effect.
@@ -33,12 +34,13 @@ func TestPolicy(p *policy.Policy) error {
 			}
 			errs = append(errs, fmt.Errorf("policy: %stest %q: %s", where, test.Name, fmt.Sprintf(format, args...)))
 		}
-		verdict, err := Full(Input{
+		input := Input{
 			Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: []byte(test.Pod)},
 			Policy: p,
 			Facts: policy.Facts{Namespace: test.Namespace, NamespaceLabels: test.Labels, Kubernetes: policy.Kubernetes{APIServer: newest}, Requester: "system:kube-controller-manager",
 				Now: time.Time{}, AgentImage: "twelvefold-agent", Offline: true},
-		})
+		}
+		verdict, err := Full(input)
 		if err != nil {
 			fail("%v", err)
 			continue
@@ -49,12 +51,12 @@ func TestPolicy(p *policy.Policy) error {
 		}
 		for _, rule := range test.Expect.Deny {
 			if !slices.Contains(found[policy.Deny], rule) {
-				fail("%s should deny, and doesn't", rule)
+				fail("%s should deny, and doesn't%s", rule, repaired(input, rule))
 			}
 		}
 		for _, rule := range test.Expect.Warn {
 			if !slices.Contains(found[policy.Warn], rule) {
-				fail("%s should warn, and doesn't", rule)
+				fail("%s should warn, and doesn't%s", rule, repaired(input, rule))
 			}
 		}
 		for _, rule := range found[policy.Deny] {
@@ -64,6 +66,18 @@ func TestPolicy(p *policy.Policy) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// repaired says that a rule is silent because what it found is repaired, or nothing.
+func repaired(in Input, rule string) (note string) {
+	if pod, err := Open(in); err == nil && pod != nil {
+		rules.Mend(pod.Edit, pod.Policy, pod.Facts, func(r *rules.Rule, _ rules.Repaired) {
+			if r.ID == rule {
+				note = ", for it is repaired: see repair: false"
+			}
+		})
+	}
+	return note
 }
 
 // newest is the newest Kubernetes that this version knows, as a minor version.

@@ -88,6 +88,67 @@ func TestSecondPassChangesNothing(t *testing.T) {
 	})
 }
 
+// Another webhook may add, between two passes, a container with everything that can be mended, before or behind the others:
+// once it has been seen, nothing is left to do.
+func TestThirdPassChangesNothing(t *testing.T) {
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		for _, first := range []bool{true, false} {
+			out, ok := mutated(t, in)
+			if !ok {
+				return
+			}
+			var object any
+			if err := json.Unmarshal(out.JSON, &object); err != nil {
+				t.Fatal(err)
+			}
+			join(object, first)
+			data, err := json.Marshal(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			between := in
+			between.Object.JSON = data
+			if out, ok = mutated(t, between); !ok {
+				return
+			}
+			between.Object = out
+			again, err := review.Mutate(between)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(again.Patch) > 0 {
+				t.Errorf("joined first: %v: the third pass has the patch %v", first, again.Patch)
+			}
+		}
+	})
+}
+
+// join adds a container to the pod.
+func join(value any, first bool) {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, item := range value {
+			containers, isList := item.([]any)
+			if key != "containers" || !isList {
+				join(item, first)
+				continue
+			}
+			joined := map[string]any{"name": "joined", "image": "mesh:1.27.1", "imagePullPolicy": "Never",
+				"command":        []any{"sh", "-c", "cd /; python mesh.py"},
+				"readinessProbe": map[string]any{"tcpSocket": map[string]any{"port": 7777}}}
+			if first {
+				value[key] = append([]any{joined}, containers...)
+			} else {
+				value[key] = append(containers, joined)
+			}
+		}
+	case []any:
+		for _, item := range value {
+			join(item, first)
+		}
+	}
+}
+
 // Fields that are newer than our API types survive, wherever they stand.
 func TestUnknownFieldsSurvive(t *testing.T) {
 	eachFixture(t, func(t *testing.T, in review.Input) {

@@ -51,7 +51,7 @@ func (v Verdict) Denied() bool {
 // Mutate makes a twelve-factor pod. Where the pod must be refused, the findings hold everything else that would deny
 // it too, so that it is mended in one go, and there is no patch.
 func Mutate(in Input) (Verdict, error) {
-	s, err := open(in)
+	s, err := Open(in)
 	if err != nil || s == nil {
 		return Verdict{}, err
 	}
@@ -70,27 +70,27 @@ func Mutate(in Input) (Verdict, error) {
 
 // Judge runs the rules on a pod as it is. An update is judged by what it makes worse: what was wrong before warns.
 func Judge(in Input) (Verdict, error) {
-	s, err := open(in)
+	s, err := Open(in)
 	if err != nil || s == nil {
 		return Verdict{}, err
 	}
-	if s.facts.Template { // no webhook has seen it as a pod: judge what would come of it
+	if s.Facts.Template { // no webhook has seen it as a pod: judge what would come of it
 		return full(in, s)
 	}
-	v := Verdict{Findings: append(mutate.Unresolved(s.edit.Pod(), s.policy), s.judge()...)}
+	v := Verdict{Findings: append(mutate.Unresolved(s.Edit.Pod(), s.Policy), s.judge()...)}
 	return s.ratchet(in, s.located(v), Judge)
 }
 
 // Full mutates and then judges the result.
 func Full(in Input) (Verdict, error) {
-	s, err := open(in)
+	s, err := Open(in)
 	if err != nil || s == nil {
 		return Verdict{}, err
 	}
 	return full(in, s)
 }
 
-func full(in Input, s *subject) (Verdict, error) {
+func full(in Input, s *Pod) (Verdict, error) {
 	v := Verdict{Findings: s.mutate(in)}
 	if !v.Denied() {
 		v.Patch = s.patch()
@@ -99,17 +99,17 @@ func full(in Input, s *subject) (Verdict, error) {
 	return s.ratchet(in, s.located(v), Full)
 }
 
-// subject is an opened input.
-type subject struct {
-	template manifest.Template
-	edit     *podpatch.Builder
-	policy   *policy.Effective
-	facts    policy.Facts
+// Pod is an opened input: the pod, and what is known of it.
+type Pod struct {
+	Template manifest.Template
+	Edit     *podpatch.Builder
+	Policy   *policy.Effective
+	Facts    policy.Facts
 }
 
-// open decodes the pod; it is nil for an object that has none, and for a pod that is not judged: one that is being
+// Open decodes the pod; it is nil for an object that has none, and for a pod that is not judged: one that is being
 // deleted, or that mirrors a static pod.
-func open(in Input) (*subject, error) {
+func Open(in Input) (*Pod, error) {
 	template, ok, err := in.Object.Template()
 	if err != nil || !ok {
 		return nil, err
@@ -129,48 +129,48 @@ func open(in Input) (*subject, error) {
 		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
 		facts.WorkloadSpec = workloadSpec(in.Object)
 	}
-	return &subject{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
+	return &Pod{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
 }
 
-func (s *subject) mutate(in Input) []policy.Finding {
+func (s *Pod) mutate(in Input) []policy.Finding {
 	if in.ServiceAccount != nil {
-		annotations, err := in.ServiceAccount(cmp.Or(s.edit.Pod().Spec.ServiceAccountName, "default"))
-		s.facts.ServiceAccount, s.facts.ServiceAccountUnread = annotations, err != nil
+		annotations, err := in.ServiceAccount(cmp.Or(s.Edit.Pod().Spec.ServiceAccountName, "default"))
+		s.Facts.ServiceAccount, s.Facts.ServiceAccountUnread = annotations, err != nil
 	}
-	return mutate.Run(s.edit, s.policy, s.facts)
+	return mutate.Run(s.Edit, s.Policy, s.Facts)
 }
 
-func (s *subject) judge() []policy.Finding {
-	subject := rules.NewSubject(s.edit.Pod(), s.policy, s.facts)
+func (s *Pod) judge() []policy.Finding {
+	subject := rules.NewSubject(s.Edit.Pod(), s.Policy, s.Facts)
 	subject.JSON = s.json
 	return rules.Judge(subject)
 }
 
 // json is the pod after mutation, without loss.
-func (s *subject) json() ([]byte, error) {
-	if len(s.edit.Operations()) == 0 {
-		return s.template.JSON, nil
+func (s *Pod) json() ([]byte, error) {
+	if len(s.Edit.Operations()) == 0 {
+		return s.Template.JSON, nil
 	}
-	operations, err := json.Marshal(s.edit.Operations())
+	operations, err := json.Marshal(s.Edit.Operations())
 	if err != nil {
 		return nil, err
 	}
-	return podpatch.Apply(operations, s.template.JSON)
+	return podpatch.Apply(operations, s.Template.JSON)
 }
 
-func (s *subject) patch() []jsonpatch.Operation {
-	patch := slices.Clone(s.edit.Operations()) // custom rules need them as they are
+func (s *Pod) patch() []jsonpatch.Operation {
+	patch := slices.Clone(s.Edit.Operations()) // custom rules need them as they are
 	for i := range patch {
-		patch[i].Path = s.template.Pointer() + patch[i].Path
+		patch[i].Path = s.Template.Pointer() + patch[i].Path
 	}
 	return patch
 }
 
 // located turns fields of the pod into fields of the object.
-func (s *subject) located(v Verdict) Verdict {
+func (s *Pod) located(v Verdict) Verdict {
 	for i := range v.Findings {
 		if !v.Findings[i].OfWorkload {
-			v.Findings[i].Path = s.template.Field(v.Findings[i].Path)
+			v.Findings[i].Path = s.Template.Field(v.Findings[i].Path)
 		}
 	}
 	return v
@@ -178,7 +178,7 @@ func (s *subject) located(v Verdict) Verdict {
 
 // ratchet lets pass what the old object had already: who changes one line must not have to mend all others first. Of a
 // workload it warns, since its next pods will have it too.
-func (s *subject) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (Verdict, error) {
+func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (Verdict, error) {
 	if in.Old == nil || len(v.Findings) == 0 {
 		return v, nil
 	}
@@ -194,7 +194,7 @@ func (s *subject) ratchet(in Input, v Verdict, again func(Input) (Verdict, error
 	kept := v.Findings[:0]
 	for _, f := range v.Findings {
 		if before[key{f.Rule, f.Path, f.Message}] {
-			if !s.facts.Template {
+			if !s.Facts.Template {
 				continue
 			}
 			f.Level = min(f.Level, policy.Warn)

@@ -11,15 +11,15 @@ import (
 // Rollout is what the pods of a workload get from Key Vault, if the workload shall be rolled out when it changes, and if its
 // pods would be admitted; else nothing.
 func Rollout(in Input) ([]keyvault.Reference, error) {
-	s, err := open(in)
-	if err != nil || s == nil || !mutate.RollsOut(s.edit.Pod(), s.policy.Spec().KeyVault) {
+	s, err := Open(in)
+	if err != nil || s == nil || !mutate.RollsOut(s.Edit.Pod(), s.Policy.Spec().KeyVault) {
 		return nil, err
 	}
 	findings := append(s.mutate(in), s.judge()...)
 	if slices.ContainsFunc(findings, func(f policy.Finding) bool { return f.Level == policy.Deny }) {
 		return nil, nil
 	}
-	plan := mutate.PlanOf(s.edit.Pod())
+	plan := mutate.PlanOf(s.Edit.Pod())
 	var all []keyvault.Reference
 	for _, e := range plan.Env {
 		all = append(all, e.Reference)

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // reinvoked has a later webhook append a container that needs a secret, too.
@@ -27,6 +29,41 @@ func reinvoked(t *testing.T) {
 	checkResolved(t, p, 1)
 	if len(p.Spec.InitContainers) != 1 {
 		t.Errorf("%d init containers; one fetches for both", len(p.Spec.InitContainers))
+	}
+}
+
+// repaired has the API server default, mutate, have another webhook append to, and mutate again a pod with something to mend.
+func repaired(t *testing.T) {
+	ns := optedIn(t)
+	mesh := appendingWebhook(t)
+	mesh.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": ns}}
+	create(t, mesh)
+	deleteAfter(t, mesh)
+	var p *corev1.Pod
+	until(t, "the other webhook is called", func() bool {
+		p = pod(ns, "app:1.4.2")
+		c := &p.Spec.Containers[0]
+		c.Command = []string{"sh", "-c", "cd /app && python app.py"}
+		c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(8080)}}}
+		create(t, p)
+		return len(p.Spec.Containers) == 2
+	})
+	if got := p.Labels["app.kubernetes.io/version"]; got != "1.4.2" {
+		t.Errorf("the pod's version is %q", got)
+	}
+	c := p.Spec.Containers[0]
+	if got := c.Command[2]; got != "cd /app && exec python app.py" {
+		t.Errorf("the script is %q", got)
+	}
+	if diff := cmp.Diff([]corev1.ContainerPort{{ContainerPort: 8080, Protocol: corev1.ProtocolTCP}}, c.Ports); diff != "" {
+		t.Errorf("ports (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]corev1.EnvVar{{Name: "PYTHONUNBUFFERED", Value: "1"}}, c.Env); diff != "" {
+		t.Errorf("env (-want +got):\n%s", diff)
+	}
+	var status struct{ Done map[string][]string }
+	if err := json.Unmarshal([]byte(p.Annotations[statusAnnotation]), &status); err != nil || len(status.Done["repairs"]) != 4 {
+		t.Errorf("the status %s: %v", p.Annotations[statusAnnotation], err)
 	}
 }
 

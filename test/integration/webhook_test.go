@@ -48,6 +48,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("ephemeral containers are judged", ephemeral)
 	t.Run("a dry run is answered alike", dryRun)
 	t.Run("another webhook may add to the pod", reinvoked)
+	t.Run("what rules find is repaired, once", repaired)
 	t.Run("every job does its part of a pod", everything)
 	t.Run("a pod that a monitor scrapes is not annotated", monitored)
 	t.Run("requests are counted and not logged", func(t *testing.T) { observed(t, webhook) })

@@ -15,15 +15,17 @@ import (
 //	allowed:    5 to 600 seconds, longer than what preStop sleeps
 func init() {
 	register(Rule{
-		RuleInfo: policy.RuleInfo{ID: "grace-period", Factor: "IX", Levels: policy.At(policy.Deny)},
+		RuleInfo: policy.RuleInfo{ID: "grace-period", Factor: "IX", Levels: policy.At(policy.Deny), Repair: policy.OnRequest},
 		Page: policy.Page{
 			Title:   "The pod has no time to end, or far too much",
 			Why:     "With 0 seconds, or when preStop sleeps for all of them, the process is killed without the chance to finish its requests, commit its offsets or give back its locks: every rollout loses work. Below 5 seconds the endpoints are not even updated everywhere. Above 600 every drain of a node waits, and the cluster's upgrade gives up or takes days.",
 			Fix:     "Handle SIGTERM, sleep in preStop for the 5 to 15 seconds that load balancers need to notice, and set terminationGracePeriodSeconds to that plus the longest request.",
 			Allowed: "5 to 600 seconds, and the default of 30; more in a DaemonSet, whose pods drains pass over. The time counts from the start of preStop. What only a script knows (sleep $WAIT, a sleep in a loop or a branch) is not judged.",
+			Repair:  "Less than 5 seconds become 30, more than 600 become 600, and a preStop that sleeps for all of the time gets 30 seconds more, as long as that makes no more than 600. It is on request because somebody may have meant it.",
 			Example: "terminationGracePeriodSeconds: 45\ncontainers:\n- name: api\n  lifecycle:\n    preStop: {sleep: {seconds: 10}}\n",
 		},
 		Check: checkGracePeriod,
+		Mend:  mendGracePeriod,
 	})
 }
 
@@ -35,10 +37,7 @@ const (
 
 func checkGracePeriod(s *Subject, report func(Violation)) {
 	const field = "terminationGracePeriodSeconds"
-	grace := int64(graceDefault)
-	if s.Pod.Spec.TerminationGracePeriodSeconds != nil {
-		grace = *s.Pod.Spec.TerminationGracePeriodSeconds
-	}
+	grace := s.gracePeriod()
 	weak := policy.At(policy.Warn)
 	switch {
 	case grace == 0:
@@ -55,6 +54,35 @@ func checkGracePeriod(s *Subject, report func(Violation)) {
 			report(c.At(".lifecycle.preStop", fmt.Sprintf("sleeps for all of the %d s that the pod has to end, so SIGTERM comes too late", grace),
 				"sleep for less, or raise "+field))
 		}
+	}
+}
+
+// gracePeriod is how many seconds the pod has to end.
+func (s *Subject) gracePeriod() int64 {
+	if grace := s.Pod.Spec.TerminationGracePeriodSeconds; grace != nil {
+		return *grace
+	}
+	return graceDefault
+}
+
+func mendGracePeriod(s *Subject, done func(Repaired)) {
+	grace := s.gracePeriod()
+	switch {
+	case grace < graceLow:
+		grace = graceDefault
+	case grace > graceHigh && !s.IsNodeAgent():
+		grace = graceHigh
+	}
+	for _, c := range s.Containers(Main, Sidecar) {
+		if pause := preStopSleep(c.Container); pause >= graceHigh {
+			return // no time within bounds is enough
+		} else if pause >= float64(grace) {
+			grace = min(int64(pause)+graceDefault, graceHigh)
+		}
+	}
+	if grace != s.gracePeriod() {
+		s.edit.SetTerminationGracePeriod(grace)
+		done(Repaired{Path: "spec.terminationGracePeriodSeconds", What: fmt.Sprintf("the pod has %d s to end", grace)})
 	}
 }
 

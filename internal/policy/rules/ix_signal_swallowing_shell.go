@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/policy"
@@ -13,12 +15,13 @@ import (
 //	allowed:    exec before the app, trap, an init such as tini; a single command; pods that run to their end
 func init() {
 	register(Rule{
-		RuleInfo: policy.RuleInfo{ID: "signal-swallowing-shell", Factor: "IX", Levels: policy.At(policy.Warn)},
+		RuleInfo: policy.RuleInfo{ID: "signal-swallowing-shell", Factor: "IX", Levels: policy.At(policy.Warn), Repair: policy.ByDefault},
 		Page: policy.Page{
 			Title:   "A shell keeps SIGTERM from the app",
 			Why:     "The kubelet sends SIGTERM to the container's first process. If that is a shell which waits for the app, the app hears nothing: it works on until the grace period is over and is then killed in the middle of its requests. Every rollout takes 30 seconds longer than it must, and loses work.",
 			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container.",
 			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. A script in a file of the image can't be looked into.",
+			Repair:  "exec is put before the last command, where that is a single program in the foreground and nothing else of the script needs the shell: no trap, no pipe, no function, no process in the background. Not before sleep or tail, which only keep a container alive.",
 			Example: "command: [\"sh\", \"-c\", \"cd /app && exec node server.js\"]\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -26,12 +29,43 @@ func init() {
 				return
 			}
 			for _, c := range s.Containers(Main, Sidecar) {
-				if shell.SwallowsSignals(c.Argv()) {
+				if c.swallowsSignals() {
 					report(c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command"))
 				}
 			}
 		},
+		Mend: mendSignalSwallowingShell,
 	})
+}
+
+// swallowsSignals says whether the app does not hear of its end.
+func (c Container) swallowsSignals() bool { return shell.SwallowsSignals(c.Argv()) }
+
+// waits says whether the last command only keeps the container alive. The app is then among those before, in the
+// background, and the shell is the parent of what it leaves behind.
+func (c Container) waits() bool {
+	commands := c.Commands()
+	return len(commands) > 0 && slices.Contains([]string{"sleep", "tail"}, commands[len(commands)-1].Name())
+}
+
+// mendSignalSwallowingShell is safe: the shell had nothing more to do than to wait, and hands over its process, with
+// environment, files and exit code. What the agent starts has been here before it did.
+func mendSignalSwallowingShell(s *Subject, done func(Repaired)) {
+	if s.endsByItself() {
+		return
+	}
+	for _, c := range s.Containers(Main, Sidecar) {
+		if c.startedByAgent() || !c.swallowsSignals() || c.waits() {
+			continue
+		}
+		if argv, ok := shell.WithExec(c.Argv()); ok {
+			field, changed := c.argvField(), c.DeepCopy()
+			copy(changed.Command, argv)
+			copy(changed.Args, argv[len(c.Command):])
+			c.edit.Rewrite(changed)
+			done(c.repaired(field, "exec stands before the script's last command"))
+		}
+	}
 }
 
 // endsByItself says whether the pod runs to its end: a Job's, or one that is not restarted for ever.

@@ -19,6 +19,12 @@ type Rule struct {
 	policy.Page
 	// Check reports every violation of the pod.
 	Check func(s *Subject, report func(Violation))
+	// Mend edits the pod by its builder (s.edit, and that of its containers) so that the rule has nothing left to report,
+	// and says after each edit what it did. What a policy exempts is not among the subject's containers. nil: the rule has no
+	// repair.
+	Mend func(s *Subject, done func(Repaired))
+	// Wanted says whether the repair is made, where more than the policy's word on the rule decides. nil: [policy.Effective.Repairs].
+	Wanted func(s *Subject, r *Rule) bool
 }
 
 // Violation is what a rule found. Its texts must not hold a secret's value.
@@ -41,7 +47,8 @@ func register(r Rule) {
 	switch {
 	case registry[r.ID] != nil:
 		panic("rule registered twice: " + r.ID)
-	case r.ID == "" || r.Factor.Title() == "" || r.Check == nil || r.Title == "" || r.Why == "" || r.Page.Fix == "":
+	case r.ID == "" || r.Factor.Title() == "" || r.Check == nil || r.Title == "" || r.Why == "" || r.Page.Fix == "",
+		(r.Mend != nil) != (r.RuleInfo.Repair != policy.NotRepaired), (r.Mend != nil) != (r.Page.Repair != ""):
 		panic("incomplete rule: " + r.ID)
 	}
 	registry[r.ID] = &r
@@ -76,6 +83,14 @@ func (Catalogue) Lookup(id string) (policy.RuleInfo, bool) {
 		return r.RuleInfo, true
 	}
 	return policy.RuleInfo{}, false
+}
+
+// Repairable are the ids of the rules that have a repair.
+func (Catalogue) Repairable() (ids []string) {
+	for _, r := range mending() {
+		ids = append(ids, r.ID)
+	}
+	return ids
 }
 
 // Judge runs every rule that is on, the policy's own after the built-in ones.

@@ -38,7 +38,7 @@ func TestFixtures(t *testing.T) {
 func findings(t *testing.T, file, rule string) []byte {
 	t.Helper()
 	var text bytes.Buffer
-	for _, input := range reviewtest.Load(t, file) {
+	for _, input := range reviewtest.AsWritten(t, reviewtest.Load(t, file)) {
 		verdict, err := review.Full(input)
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)

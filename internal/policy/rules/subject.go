@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/podpatch"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
 )
@@ -21,6 +22,7 @@ type Subject struct {
 
 	containers []Container
 	params     any
+	edit       *podpatch.Builder // of the pod under repair; nil under judgement
 }
 
 // Kind tells containers apart.
@@ -38,16 +40,17 @@ type Container struct {
 	*corev1.Container
 	Kind Kind
 	Path string // spec.containers[name="api"]
+	edit *podpatch.Container
 }
 
 // NewSubject prepares a pod for judgement.
 func NewSubject(pod *corev1.Pod, effective *policy.Effective, facts policy.Facts) *Subject {
 	s := &Subject{Pod: pod, Facts: facts, Policy: effective, Workload: facts.Controlled(effective.AllowedRequesters())}
 	add := func(c *corev1.Container, kind Kind, field string) {
-		if effective.Ignored(c.Name) || c.Image == "auto" { // auto is istio's own placeholder
+		if !s.teams(c) {
 			return
 		}
-		s.containers = append(s.containers, Container{c, kind, fmt.Sprintf("spec.%s[name=%q]", field, c.Name)})
+		s.containers = append(s.containers, Container{Container: c, Kind: kind, Path: fmt.Sprintf("spec.%s[name=%q]", field, c.Name)})
 	}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
@@ -79,6 +82,20 @@ func (s *Subject) Containers(kinds ...Kind) []Container {
 		}
 	}
 	return some
+}
+
+// firstOfTeam is the first main container that the team answers for, whatever is exempt; nil if there is none.
+func (s *Subject) firstOfTeam() *corev1.Container {
+	i := slices.IndexFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool { return s.teams(&c) })
+	if i < 0 {
+		return nil
+	}
+	return &s.Pod.Spec.Containers[i]
+}
+
+// teams says whether a container is the team's. Istio's own placeholder has the image auto.
+func (s *Subject) teams(c *corev1.Container) bool {
+	return !s.Policy.Ignored(c.Name) && c.Image != "auto"
 }
 
 // IsJob says whether the pod runs to its end: it belongs to a Job or CronJob.

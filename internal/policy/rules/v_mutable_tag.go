@@ -36,6 +36,13 @@ func init() {
 	})
 }
 
+// floatingTags are those that say nothing about what is behind them.
+func (s *Subject) floatingTags() []string {
+	r, _ := Find("mutable-tag")
+	params, _ := s.Policy.Params(r.RuleInfo).(mutableTagParams)
+	return params.Floating
+}
+
 func checkMutableTag(s *Subject, report func(Violation)) {
 	floating := Params[mutableTagParams](s).Floating
 	for _, c := range s.Containers() {

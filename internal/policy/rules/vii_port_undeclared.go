@@ -18,13 +18,14 @@ import (
 //	allowed:    ports that any container of the pod declares; exec probes; another host; a mesh's own probes; headless Services
 func init() {
 	register(Rule{
-		RuleInfo: policy.RuleInfo{ID: "port-undeclared", Factor: "VII", Levels: policy.At(policy.Warn)},
+		RuleInfo: policy.RuleInfo{ID: "port-undeclared", Factor: "VII", Levels: policy.At(policy.Warn), Repair: policy.ByDefault},
 		Page: policy.Page{
 			Title: "A probe or a Service asks a port that the pod doesn't declare",
 			Why:   "The app's contract with the world is its ports. Services, NetworkPolicies, service meshes, monitors and people read them from the spec; what is not there, they don't find. A probe by a port's name fails for ever if the container has no port of that name, and a Service by such a name sends no request to the pod.",
 			Fix:   "Declare the port with a name, and use the name in the probe and as the Service's targetPort.",
 			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs. Health checks by their usual paths (/healthz, /livez, /readyz) on a port of their own are only audited. Services that are headless or external, whose ports send nothing anywhere; a name that another workload behind the same Service has; pods whose container a mesh puts in (image: auto). " +
 				"Services are looked at by the command line, among the given objects, and by the background scan; admission sees one object, and judges probes only.",
+			Repair:  "The port that a probe asks is declared, without a name. Not on the node's network, where it would take the node's port; nor where only the kubelet asks it (a worker's liveness), or the app's environment names another; nor where monitoring by annotation or a PodMonitor makes a target of each port that is declared.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -35,6 +36,7 @@ func init() {
 			})
 			checkServedPorts(s, told, report)
 		},
+		Mend: mendPortUndeclared,
 	})
 }
 
@@ -149,4 +151,61 @@ func (s *Subject) declares(c Container, port intstr.IntOrString) bool {
 		}
 	}
 	return false
+}
+
+// mendPortUndeclared is safe: a declared port is information. It opens nothing, and what a NetworkPolicy, a mesh or a
+// Service says by a port's number held before. What is said by name can't hold for a port without one. A PodMonitor that
+// asks for this very number gets what it asks for. What takes any declared port for something of its own is left out.
+func mendPortUndeclared(s *Subject, done func(Repaired)) {
+	if s.Pod.Spec.HostNetwork {
+		return
+	}
+	for _, c := range s.Containers(Main, Sidecar) {
+		for _, p := range append(c.probes(), c.probes()...) { // once more, beside what was declared
+			port, asks := asked(p.probe)
+			if !asks || port.Type == intstr.String || port.IntVal < 1 || port.IntVal > 65535 || s.declares(c, port) {
+				continue
+			}
+			if c.misread(port.IntVal) {
+				continue
+			}
+			if s.portsAreTargets() {
+				return
+			}
+			c.edit.AddPort(corev1.ContainerPort{ContainerPort: port.IntVal})
+			done(c.repaired(p.field, fmt.Sprintf("port %d is declared", port.IntVal)))
+		}
+	}
+}
+
+// misread says whether a port that is declared would tell more than its probe does: that a worker whose liveness alone is
+// asked serves clients, that an app which listens elsewhere listens here, or that people log in.
+func (c Container) misread(port int32) bool {
+	if c.ReadinessProbe == nil && !slices.ContainsFunc(c.Ports, isService) || port == 22 {
+		return true
+	}
+	return len(c.Ports) == 0 && slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+		ports := listens(e)
+		return len(ports) > 0 && !slices.Contains(ports, port)
+	})
+}
+
+// portsAreTargets says whether somebody scrapes each port that is declared, or counts them. An annotation for the port
+// may be ours once the pod has been here: then it narrows down nothing that its team wrote.
+func (s *Subject) portsAreTargets() bool {
+	_, seen := s.Pod.Annotations[policy.StatusAnnotation]
+	for _, words := range [][]string{{"prometheus.io/scrape", "prometheus.io/port"}, {"k8s.grafana.com/scrape", "k8s.grafana.com/metrics.portNumber", "k8s.grafana.com/metrics.portName"}} {
+		narrow := slices.ContainsFunc(words[1:], func(key string) bool { return s.Pod.Annotations[key] != "" })
+		if s.Pod.Annotations[words[0]] == "true" && (!narrow || seen) {
+			return true
+		}
+	}
+	for key, value := range s.Pod.Annotations {
+		if strings.HasPrefix(key, "ad.datadoghq.com/") && strings.Contains(value, "%%port") || // its highest one
+			strings.HasPrefix(key, "co.elastic.") && strings.Contains(value, "data.port") ||
+			strings.HasPrefix(key, "io.opentelemetry.discovery.metrics/") {
+			return true
+		}
+	}
+	return s.Facts.Monitored != nil && strings.HasPrefix(s.Facts.Monitored(s.Pod), "PodMonitor ")
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"twelvefold.dev/internal/policy"
 )
@@ -12,12 +13,13 @@ import (
 //	allowed:    a limit of the pod; a LimitRange's default
 func init() {
 	register(Rule{
-		RuleInfo: policy.RuleInfo{ID: "memory-limit-missing", Factor: "VIII", Levels: policy.At(policy.Warn)},
+		RuleInfo: policy.RuleInfo{ID: "memory-limit-missing", Factor: "VIII", Levels: policy.At(policy.Warn), Params: memoryLimitParams{Limit: "512Mi"}, Repair: policy.OnRequest},
 		Page: policy.Page{
 			Title:   "A container may take all of its node's memory",
 			Why:     "Memory, unlike CPU, can't be taken back: a leak in one process ends others on the node, and which of them the kernel decides. Runtimes that size their heaps by the limit (JVM, .NET, Node.js) take the node's size instead.",
 			Fix:     "Set a memory limit above the highest use in normal operation. The process then dies alone, with the reason OOMKilled, and is restarted.",
 			Allowed: "A memory limit of the pod as a whole; a LimitRange with a default; a missing CPU limit, which only throttles. Init containers, and pods of Jobs.",
+			Repair:  "The limit of the params is set (limit: 512Mi), or the container's request where that is more. It is on request because a container that needs more is killed. The API server requests the limit for a container that requests no memory, unless requests-missing is repaired too.",
 			Example: "resources:\n  requests: {cpu: 100m, memory: 128Mi}\n  limits: {memory: 256Mi}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -35,5 +37,32 @@ func init() {
 				report(c.At(".resources.limits.memory", "has no memory limit", "add what it never needs more than, such as resources: {limits: {memory: "+size+"}}"))
 			}
 		},
+		Mend: func(s *Subject, done func(Repaired)) {
+			given, known := s.given()
+			if !known || has(given.Limits, corev1.ResourceMemory) {
+				return
+			}
+			for _, c := range s.Containers(Main, Sidecar) {
+				if has(c.Resources.Limits, corev1.ResourceMemory) {
+					continue
+				}
+				limit := resource.MustParse(Params[memoryLimitParams](s).Limit)
+				for _, requested := range []corev1.ResourceList{c.Resources.Requests, given.Requests} {
+					if q := requested.Memory(); q.Cmp(limit) > 0 { // the API server refuses less
+						limit = q.DeepCopy()
+					}
+				}
+				c.edit.SetLimit(corev1.ResourceMemory, limit)
+				done(c.repaired(".resources.limits.memory", "its memory is limited to "+limit.String()))
+			}
+		},
 	})
 }
+
+// memoryLimitParams are what is the limit of those who have none.
+type memoryLimitParams struct {
+	Limit string `yaml:"limit"` // a quantity: 512Mi
+}
+
+// Validate refuses what is no size.
+func (p memoryLimitParams) Validate() error { return aSize("limit", p.Limit) }

@@ -79,6 +79,27 @@ func Load(t testing.TB, file string) []review.Input {
 	return review.Offline(reviewed, effective, facts)
 }
 
+// AsWritten are inputs whose pods are judged as their teams wrote them: where the default policy holds, it mends nothing.
+func AsWritten(t testing.TB, inputs []review.Input) []review.Input {
+	t.Helper()
+	var settings strings.Builder
+	for _, r := range rules.All() {
+		if r.RuleInfo.Repair == policy.ByDefault {
+			settings.WriteString("    " + r.ID + ": {repair: false}\n")
+		}
+	}
+	asWritten, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: Policy\nspec:\n  profile: baseline\n  rules:\n"+settings.String()), rules.Catalogue{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range inputs {
+		if inputs[i].Policy.Hash() == policy.Default(rules.Catalogue{}).Hash() {
+			inputs[i].Policy = asWritten
+		}
+	}
+	return inputs
+}
+
 // clusterFacts are [Facts] with what a Cluster says.
 func clusterFacts(data []byte) (policy.Facts, error) {
 	var cluster struct {
