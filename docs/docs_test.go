@@ -107,8 +107,9 @@ func refused(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, _ := denial(t, load(t, "refused.yaml", text)[0])
-	return said
+	in := load(t, "refused.yaml", text)[0]
+	causes, _ := findings(t, asPod(t, in))
+	return refusal("Pod", in.Object.Name, causes)
 }
 
 func load(t *testing.T, file string, text []byte) []review.Input {

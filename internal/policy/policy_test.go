@@ -27,8 +27,16 @@ func TestFindingWarning(t *testing.T) {
 	if got, want := f.Warning(), `V/denies spec.a: seen; write: b: "c" (twelvefold explain denies)`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	f.Fix = strings.Repeat("x", 200)
+	f.Fix = strings.Repeat("x", 100)
 	if got, want := f.Warning(), "V/denies spec.a: seen (twelvefold explain denies)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	f.Message = strings.Repeat("y", 100) // too long for 120 anyway, so the fix need not be left out
+	if got, want := f.Warning(), "V/denies spec.a: "+f.Message+"; "+f.Fix+" (twelvefold explain denies)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	f.Fix = strings.Repeat("x", 200)
+	if got, want := f.Warning(), "V/denies spec.a: "+f.Message+" (twelvefold explain denies)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	f.Message = strings.Repeat("ü", 400)
