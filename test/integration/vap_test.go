@@ -1,9 +1,9 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,17 +25,11 @@ import (
 	"twelvefold.dev/internal/vap"
 )
 
-// exportedRules have a form in CEL.
-var exportedRules = []string{"mutable-tag", "host-network", "host-port", "host-state", "bare-pod", "grace-period"}
-
-// scripted rules read shell scripts too, which CEL can't.
-var scripted = []string{"grace-period"}
-
-// What is exported judges the rules' fixtures as the webhook does.
+// What is exported judges all that there is in fixtures as the webhook does, in every part of a policy.
 func TestExportedPoliciesJudgeAlike(t *testing.T) {
-	named := "  profile: off\n  rules:\n"
-	for _, rule := range exportedRules {
-		named += "    " + rule + ": {level: deny}\n"
+	named := "  profile: off\n  namespaces: [{match: {names: [\"test-*\"]}, environment: production}]\n  rules:\n"
+	for _, rule := range rules.All() {
+		named += "    " + rule.ID + ": {level: deny}\n"
 	}
 	for name, spec := range map[string]string{
 		"named":    named,
@@ -45,23 +39,33 @@ func TestExportedPoliciesJudgeAlike(t *testing.T) {
 			"  - {match: {names: [\"test-*\"], labels: {tier: prod}}, profile: baseline, rules: {mutable-tag: {params: {floating: [latest, \"1.4.2\"]}}}}\n",
 		"raised": "  profile: audit\n",
 		"exempted": "  allowedRequesters: [\"adm*\"]\n  rules: {bare-pod: {level: deny}}\n  exemptions:\n  - {rules: [mutable-tag], container: \"[a-c]*\", reason: r, owner: o, expires: 2027-01-01}\n" +
-			"  - {rules: [host-network, host-port], workload: \"Deployment/*\", reason: r, owner: o, expires: 2027-01-01}\n" +
+			"  - {rules: [host-network, host-port, host-dependency], workload: \"Deployment/*\", reason: r, owner: o, expires: 2027-01-01}\n" +
 			"  - {rules: [host-state], namespace: \"test-*\", reason: r, owner: o, expires: 2020-01-01}\n",
+		"other params": "  profile: strict\n  factors: {IV: deny, VII: deny, VIII: deny, IX: deny}\n  rules:\n    slow-start: {level: deny, params: {budget: 60, delay: 5}}\n" +
+			"    dev-image: {params: {words: [alpine, A, a.b], registries: [localhost, docker.io, quay.io], allowed: [index.docker.io]}}\n" +
+			"    ssh-daemon: {params: {allowedImages: [\"*ssh*\"]}}\n    host-dependency: {params: {paths: [/etc/, /var/lib/shop, \"/a b\", /var/run/x, relative]}}\n" +
+			"    app-identity: {level: deny, params: {labels: [app]}}\n    environment-group: {level: deny, params: {names: [LOG_LEVEL, NODE_ENV], allowed: [debug]}}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := exportTo(t, spec, map[string]string{"tier": "prod", policy.ProfileLabel: map[bool]string{true: "strict"}[name == "raised"]})
-			denied := 0
-			for _, rule := range exportedRules {
-				for _, file := range reviewtest.Files(t, filepath.Join("../../internal/policy/rules/testdata", rule, "*", "*.yaml")) {
-					for _, in := range reviewtest.Load(t, file) {
-						if s.alike(t, file, in) {
-							denied++
+			s := exportTo(t, spec, map[string]string{"tier": "prod", policy.ProfileLabel: map[bool]string{true: "strict"}[name == "raised"]}, true)
+			denied := map[string]int{}
+			globs := []string{"../../internal/policy/rules/testdata/*/*/*.yaml"}
+			if name == "named" || name == "strict" {
+				globs = append(globs, "../../internal/review/testdata/corpus/*/*.yaml")
+			}
+			for _, glob := range globs {
+				for _, file := range reviewtest.Files(t, glob) {
+					for i, in := range reviewtest.Load(t, file) {
+						for _, rule := range s.alike(t, fmt.Sprintf("%s[%d]", file, i), in) {
+							denied[rule]++
 						}
 					}
 				}
 			}
-			if denied == 0 {
-				t.Error("nothing was denied")
+			for _, rule := range s.exported {
+				if name == "named" && denied[rule] == 0 && rule != "ephemeral-debug" { // no pod is made with such containers
+					t.Errorf("%s denies nothing", rule)
+				}
 			}
 		})
 	}
@@ -75,7 +79,7 @@ func TestExportedCustomRules(t *testing.T) {
   - {id: team, factor: I, level: deny, expression: "pod.metadata.labels[?'team'].orValue('') in params.allowed", message: no team, messageExpression: "namespace.name + ' wants a team: ' + params.allowed.join('; ')", fix: add it, params: {allowed: [], most: 1.5}}
   - {id: tier, factor: III, level: deny, expression: "namespace.labels[?'tier'].orValue('') == 'prod' || !has(object.metadata.labels.tier)", message: "tier is for prod"}
   - {id: small, factor: VIII, level: deny, expression: "object.spec.containers.all(c, quantity(c.resources.limits.memory).isLessThan(quantity('1Gi')))", message: too large}
-`, nil)
+`, nil, true)
 	const small = `resources: {limits: {memory: 1Mi}}`
 	for name, test := range map[string]struct {
 		labels, resources string
@@ -94,8 +98,8 @@ func TestExportedCustomRules(t *testing.T) {
 			t.Fatal(err)
 		}
 		denied := s.alike(t, name, review.Input{Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: data}, Facts: reviewtest.Facts})
-		if denied != test.denied {
-			t.Errorf("%s: denied is %t", name, denied)
+		if len(denied) > 0 != test.denied {
+			t.Errorf("%s: denied by %q", name, denied)
 		}
 	}
 }
@@ -105,28 +109,40 @@ type exported struct {
 	policy    *policy.Policy
 	namespace string
 	labels    map[string]string
-	text      string
+	exported  []string // rules
 }
 
-func exportTo(t *testing.T, spec string, labels map[string]string) exported {
+var exportedName = regexp.MustCompile(`(?m)^kind: ValidatingAdmissionPolicy\n(?:.*\n)*?  name: twelvefold-([-a-z]+?)(?:-\d+)?$`)
+
+// exportTo has the policies warn, if onlyWarn is set: then the API server tells of every one, and not of the first alone.
+func exportTo(t *testing.T, spec string, labels map[string]string, onlyWarn bool) exported {
 	t.Helper()
 	p, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: "+policy.Kind+"\nspec:\n"+spec), rules.Catalogue{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := vap.Export(p, reviewtest.Facts.Now)
+	written, err := vap.Export(p, reviewtest.Facts.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := exported{policy: p, labels: map[string]string{"twelvefold.dev/admission": "enabled"}, text: string(text)}
+	text := string(written)
+	s := exported{policy: p, labels: map[string]string{"twelvefold.dev/admission": "enabled"}}
 	for key, value := range labels {
 		if value != "" {
 			s.labels[key] = value
 		}
 	}
+	for _, found := range exportedName.FindAllStringSubmatch(text, -1) {
+		s.exported = append(s.exported, found[1])
+	}
+	slices.Sort(s.exported)
+	s.exported = slices.Compact(s.exported) // a rule has a policy for each part
+	if onlyWarn {
+		text = strings.ReplaceAll(text, "\n  - Deny\n", "\n  - Warn\n")
+	}
 	s.namespace = namespace(t, s.labels)
 	bird := unique("twelvefold-canary") // policies of tests before this one may still be in force
-	for _, document := range append(strings.Split(string(text), "\n---\n")[1:], strings.Split(fmt.Sprintf(canary, bird), "\n---\n")...) {
+	for _, document := range append(strings.Split(text, "\n---\n")[1:], strings.Split(fmt.Sprintf(canary, bird), "\n---\n")...) {
 		o := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(document), &o.Object); err != nil {
 			t.Fatalf("%v\n%s", err, document)
@@ -143,7 +159,7 @@ func exportTo(t *testing.T, spec string, labels map[string]string) exported {
 	controller := rest.ImpersonationConfig{UserName: aController, Groups: []string{"system:masters"}}
 	// The canary was created last, so once it is heard, all are.
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		err := createAs(t, controller, pod.DeepCopy())
+		_, err := createAs(t, controller, pod.DeepCopy())
 		if err != nil && strings.Contains(err.Error(), bird+" sings") {
 			return s
 		}
@@ -168,21 +184,33 @@ kind: ValidatingAdmissionPolicyBinding
 metadata: {name: %[1]s}
 spec: {policyName: %[1]s, validationActions: [Deny], matchResources: {namespaceSelector: {matchLabels: {twelvefold.dev/admission: enabled}}}}`
 
-var deniedBy = regexp.MustCompile(`ValidatingAdmissionPolicy 'twelvefold-([-a-z]+?)(-\d+)?' with binding '\S+' denied request: (.*)`)
+var deniedBy = regexp.MustCompile(`ValidatingAdmissionPolicy 'twelvefold-([-a-z]+?)(?:-\d+)?' with binding '\S+'(?: denied request)?: (.*)`)
 
-// alike compares what the API server and the webhook's engine say of a pod, and says whether both deny it. A template's pod is
-// asked for by a controller.
-func (s exported) alike(t *testing.T, name string, in review.Input) bool {
+// alike compares what the API server and the webhook's engine say of an object, and returns the rules by which the API server
+// denies its pod. A template's pod is asked for by a controller; the template itself is judged as well.
+func (s exported) alike(t *testing.T, name string, in review.Input) []string {
 	t.Helper()
 	template, hasPod, err := in.Object.Template()
 	if err != nil || !hasPod {
-		return false
+		return nil
 	}
 	pod := fixturePod(t, s.namespace, in.Object)
 	if pod.GetDeletionTimestamp() != nil { // nobody can create such a pod
-		return false
+		return nil
 	}
 	as := rest.ImpersonationConfig{UserName: "admin", Groups: []string{"system:masters"}}
+	if template.Path != "" {
+		workload := &unstructured.Unstructured{}
+		if err := json.Unmarshal(in.Object.JSON, &workload.Object); err != nil {
+			t.Fatal(err)
+		}
+		workload.SetName(unique("pod"))
+		workload.SetNamespace(s.namespace)
+		workload.SetOwnerReferences(nil)
+		if in.Object.Kind != "ReplicationController" { // which the webhook isn't asked about
+			s.compare(t, name+" as a template", as, workload)
+		}
+	}
 	if template.Path != "" || len(pod.GetOwnerReferences()) > 0 {
 		as.UserName = aController
 	}
@@ -192,48 +220,86 @@ func (s exported) alike(t *testing.T, name string, in review.Input) bool {
 			t.Fatal(err)
 		}
 	}
-	data, err := json.Marshal(pod.Object)
+	return s.compare(t, name, as, pod)
+}
+
+func (s exported) compare(t *testing.T, name string, as rest.ImpersonationConfig, object *unstructured.Unstructured) (denied []string) {
+	t.Helper()
+	warnings, err := createAs(t, as, object) // which it then has as it will be stored
+	if err != nil {                          // it is none: admission policies come after the API server's own checks
+		if !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		return nil
+	}
+	for _, warning := range warnings {
+		found := deniedBy.FindStringSubmatch(warning)
+		if found == nil {
+			continue
+		}
+		denied = append(denied, found[1])
+		if !strings.Contains(found[2], "/"+found[1]) {
+			t.Errorf("%s: the message is %s", name, warning)
+		}
+	}
+	data, err := json.Marshal(object.Object)
 	if err != nil {
 		t.Fatal(err)
 	}
 	facts := reviewtest.Facts
 	facts.Namespace, facts.NamespaceLabels, facts.Requester, facts.RequesterGroups = s.namespace, s.labels, as.UserName, as.Groups
-	verdict, err := review.Judge(review.Input{Object: manifest.Object{APIVersion: "v1", Kind: "Pod", Name: pod.GetName(), JSON: data}, Policy: s.policy, Facts: facts})
+	verdict, err := review.Judge(review.Input{Object: manifest.Object{APIVersion: object.GetAPIVersion(), Kind: object.GetKind(), Name: object.GetName(), JSON: data}, Policy: s.policy, Facts: facts})
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 	var denies []string
 	for _, f := range verdict.Findings {
-		if f.Level == policy.Deny && (f.Custom || slices.Contains(exportedRules, f.Rule)) {
+		if f.Level == policy.Deny && !slices.Contains(denies, f.Rule) {
 			denies = append(denies, f.Rule)
 		}
 	}
-	refusal := createAs(t, as, pod)
-	found := deniedBy.FindStringSubmatch(fmt.Sprint(refusal))
-	switch {
-	case found == nil && refusal != nil: // the pod is none: admission policies come after the API server's own checks
-		if !apierrors.IsInvalid(refusal) && !apierrors.IsBadRequest(refusal) {
-			t.Errorf("%s: %v", name, refusal)
+	for _, rule := range denied {
+		if !slices.Contains(denies, rule) {
+			t.Errorf("%s: the API server denies it by %s, the webhook by %q\n%s", name, rule, denies, data)
 		}
-	case found == nil && len(denies) > 0:
-		if slices.ContainsFunc(denies, func(rule string) bool { return !slices.Contains(scripted, rule) }) {
-			t.Errorf("%s: %s: the webhook denies it by %s, the API server doesn't", name, in.Object.Name, denies)
-		}
-	case found != nil && !slices.Contains(denies, found[1]):
-		t.Errorf("%s: %s: the API server denies it, the webhook by %q: %v", name, in.Object.Name, denies, refusal)
-	case found != nil && !strings.Contains(found[3], "/"+found[1]+": "):
-		t.Errorf("%s: the message is %s", name, found[3])
 	}
-	return found != nil
+	for _, rule := range denies {
+		r, builtIn := rules.Find(rule)
+		left := builtIn && (strings.HasPrefix(vap.Says(r.RuleInfo), "In part: ") || object.GetKind() != "Pod" && !strings.Contains(vap.Says(r.RuleInfo), "and for templates"))
+		if slices.Contains(s.exported, rule) && !left && !slices.Contains(denied, rule) {
+			t.Errorf("%s: the webhook denies it by %s, the API server by %q\n%s", name, rule, denied, data)
+		}
+	}
+	return denied
 }
 
-func createAs(t *testing.T, as rest.ImpersonationConfig, pod *unstructured.Unstructured) error {
+// createAs makes an object, for a moment, and returns the warnings.
+func createAs(t *testing.T, as rest.ImpersonationConfig, object *unstructured.Unstructured) ([]string, error) {
 	t.Helper()
-	impersonating := rest.CopyConfig(config)
-	impersonating.Impersonate = as
-	c, err := client.New(impersonating, client.Options{Scheme: scheme.Scheme})
-	if err != nil {
-		t.Fatal(err)
+	u := users[as.UserName]
+	if u == nil {
+		u = &user{}
+		impersonating := rest.CopyConfig(config)
+		impersonating.Impersonate, impersonating.WarningHandlerWithContext = as, u
+		var err error
+		if u.client, err = client.New(impersonating, client.Options{Scheme: scheme.Scheme}); err != nil {
+			t.Fatal(err)
+		}
+		users[as.UserName] = u
 	}
-	return c.Create(t.Context(), pod, client.DryRunAll)
+	u.warnings = nil
+	err := u.client.Create(t.Context(), object, client.DryRunAll)
+	return u.warnings, err
+}
+
+// user is somebody who asks for objects, one at a time.
+type user struct {
+	client   client.Client
+	warnings []string
+}
+
+var users = map[string]*user{}
+
+func (u *user) HandleWarningHeaderWithContext(_ context.Context, _ int, _, text string) {
+	u.warnings = append(u.warnings, text)
 }
