@@ -187,7 +187,7 @@ func holdsAny(texts []string) string {
 
 func environmentGroup(p part) string {
 	const group = `g.trim().lowerAscii()`
-	return fmt.Sprintf(`c.?env.orValue([]).all(e, !(e.name in [%s]) || e.?value.orValue("").split(",").all(g, `+group+` == "" || g.matches("[$@{<]|[^ -~]") || `+group+` in [%s]))`,
+	return fmt.Sprintf(`c.?env.orValue([]).all(e, !(e.name in [%s]) || e.?value.orValue("").split(",").all(g, `+group+` == "" || g.matches("[$@{<]|[^\\x00-\\x7f]") || `+group+` in [%s]))`,
 		quoteAll(p.strings("names")), quoteAll(p.strings("allowed")))
 }
 

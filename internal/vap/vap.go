@@ -197,11 +197,19 @@ func (e *exporter) bind(name, policyName, action string, resources []any) {
 		"matchResources": map[string]any{
 			"resourceRules": resources,
 			"namespaceSelector": map[string]any{
-				"matchLabels":      map[string]any{"twelvefold.dev/admission": "enabled"},
-				"matchExpressions": []any{map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": []any{"kube-system"}}},
+				"matchLabels": map[string]any{"twelvefold.dev/admission": "enabled"},
+				"matchExpressions": []any{
+					map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded},
+					map[string]any{"key": "control-plane", "operator": "NotIn", "values": []string{"true"}},
+					map[string]any{"key": "kubernetes.azure.com/managedby", "operator": "NotIn", "values": []string{"aks"}},
+				},
 			}},
 	})
 }
+
+// excluded are the namespaces that the chart's webhooks leave alone by default, whatever their labels say.
+var excluded = []string{"kube-system", "kube-public", "kube-node-lease", "aks-command", "aks-istio-egress", "aks-istio-ingress", "aks-istio-system",
+	"app-routing-system", "azure-arc", "calico-system", "dapr-system", "flux-system", "gatekeeper-system", "tigera-operator"}
 
 func (e *exporter) object(kind, name string, spec map[string]any) {
 	e.objects = append(e.objects, map[string]any{"apiVersion": apiVersion, "kind": kind, "spec": spec, "metadata": map[string]any{"name": name,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -69,6 +70,75 @@ func TestExportedPoliciesJudgeAlike(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A policy denies pods and debug containers, and warns of templates, or denies those, too.
+func TestExportedPoliciesDeny(t *testing.T) {
+	t.Run("pods", podsDenied)
+	t.Run("templates", templatesDenied)
+}
+
+const (
+	wrongDeployment = `{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {selector: {matchLabels: {a: b}},
+		template: {metadata: {labels: {a: b}}, spec: {containers: [{name: web, image: "web:latest"}, {name: proxy, image: proxy}, {name: logs, image: "logs:1"}]}}}}`
+	saidOfIt = "V/mutable-tag in web, proxy: An image is named by a tag that moves, or by none. "
+)
+
+func podsDenied(t *testing.T) {
+	s := exportTo(t, "  profile: baseline\n", nil, false)
+	warnings, err := s.apply(t, wrongDeployment)
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "'twelvefold-mutable-tag-templates': its pods will be denied: "+saidOfIt) {
+		t.Errorf("a template: %q, %v", warnings, err)
+	}
+	if warnings, err := s.apply(t, strings.Replace(wrongDeployment, "name: web}", "name: web, annotations: {a: b}}", 1)); err != nil || len(warnings) > 0 {
+		t.Errorf("the same template: %q, %v", warnings, err)
+	}
+
+	p := pod(s.namespace, "web:1")
+	p.Spec.ServiceAccountName = "default"
+	create(t, p)
+	debug := func(image string) error {
+		changed := p.DeepCopy()
+		changed.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+			Name: "debug", Image: image, TerminationMessagePolicy: "File", ImagePullPolicy: "Always"}}}
+		return admin.SubResource("ephemeralcontainers").Update(t.Context(), changed, &client.SubResourceUpdateOptions{UpdateOptions: client.UpdateOptions{DryRun: []string{"All"}}})
+	}
+	if err := debug("busybox"); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "denied request: V/mutable-tag in debug: ") {
+		t.Errorf("a debug container: %v", err)
+	}
+	if err := debug("busybox:1.37"); err != nil {
+		t.Error(err)
+	}
+}
+
+func templatesDenied(t *testing.T) {
+	s := exportTo(t, "  templates: deny\n", nil, false)
+	if _, err := s.apply(t, wrongDeployment); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), saidOfIt) {
+		t.Errorf("a template that is to be denied: %v", err)
+	}
+	if _, err := s.apply(t, strings.Replace(strings.Replace(wrongDeployment, "web:latest", "web:1", 1), "image: proxy", `image: "proxy:1"`, 1)); err != nil {
+		t.Error(err)
+	}
+	if warnings, err := s.apply(t, wrongDeployment); err != nil || len(warnings) != 1 {
+		t.Errorf("an update may not be what made it wrong, so it warns: %q, %v", warnings, err)
+	}
+	owned := strings.NewReplacer("Deployment", "ReplicaSet", "name: web}", "name: web, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, uid: u, controller: true}]}").Replace(wrongDeployment)
+	if warnings, err := s.apply(t, owned); err != nil || len(warnings) > 0 {
+		t.Errorf("what another workload makes is judged: %q, %v", warnings, err)
+	}
+}
+
+// apply makes or updates an object.
+func (s exported) apply(t *testing.T, text string) ([]string, error) {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(text), &object.Object); err != nil {
+		t.Fatal(err)
+	}
+	object.SetNamespace(s.namespace)
+	u := userNamed(t, rest.ImpersonationConfig{UserName: "admin", Groups: []string{"system:masters"}})
+	err := u.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("test"), client.ForceOwnership)
+	return u.warnings, err
 }
 
 // Custom rules too, with their parameters, their view of the namespace, and their messages.
@@ -276,6 +346,22 @@ func (s exported) compare(t *testing.T, name string, as rest.ImpersonationConfig
 // createAs makes an object, for a moment, and returns the warnings.
 func createAs(t *testing.T, as rest.ImpersonationConfig, object *unstructured.Unstructured) ([]string, error) {
 	t.Helper()
+	u := userNamed(t, as)
+	err := u.client.Create(t.Context(), object, client.DryRunAll)
+	return u.warnings, err
+}
+
+// user is somebody who asks for objects, one at a time.
+type user struct {
+	client   client.Client
+	warnings []string
+}
+
+var users = map[string]*user{}
+
+// userNamed has heard no warning yet.
+func userNamed(t *testing.T, as rest.ImpersonationConfig) *user {
+	t.Helper()
 	u := users[as.UserName]
 	if u == nil {
 		u = &user{}
@@ -288,17 +374,8 @@ func createAs(t *testing.T, as rest.ImpersonationConfig, object *unstructured.Un
 		users[as.UserName] = u
 	}
 	u.warnings = nil
-	err := u.client.Create(t.Context(), object, client.DryRunAll)
-	return u.warnings, err
+	return u
 }
-
-// user is somebody who asks for objects, one at a time.
-type user struct {
-	client   client.Client
-	warnings []string
-}
-
-var users = map[string]*user{}
 
 func (u *user) HandleWarningHeaderWithContext(_ context.Context, _ int, _, text string) {
 	u.warnings = append(u.warnings, text)
