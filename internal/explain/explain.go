@@ -10,6 +10,7 @@ import (
 	"twelvefold.dev/internal/mutate"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/vap"
 )
 
 // Topic is what can be explained: a rule, or the job of a mutator.
@@ -18,6 +19,7 @@ type Topic struct {
 	Factor policy.Factor
 	Levels *policy.Levels // nil for a mutator
 	policy.Page
+	Exported string // what there is of it as a ValidatingAdmissionPolicy
 }
 
 // Topics are all topics: the mutators in their order, then the rules by factor.
@@ -27,7 +29,7 @@ func Topics() []Topic {
 		topics = append(topics, Topic{ID: m.Name, Factor: m.Factor, Page: m.Page})
 	}
 	for _, r := range rules.All() {
-		topics = append(topics, Topic{ID: r.ID, Factor: r.Factor, Levels: &r.Levels, Page: r.Page})
+		topics = append(topics, Topic{ID: r.ID, Factor: r.Factor, Levels: &r.Levels, Page: r.Page, Exported: vap.Says(r.RuleInfo)})
 	}
 	return topics
 }
@@ -66,12 +68,18 @@ func (t Topic) levels() string {
 	return fmt.Sprintf("%s in baseline, %s in strict", t.Levels.Baseline, t.Levels.Strict)
 }
 
+type section struct{ title, text string }
+
+func (t Topic) parts() []section {
+	return []section{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Not a violation", t.Allowed}, {"As a ValidatingAdmissionPolicy", t.Exported}}
+}
+
 // Text is the page for a terminal, at most 100 columns wide where it is prose.
 func (t Topic) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", t.heading(), t.Title)
 	fmt.Fprintf(&b, "Factor %s, %s. Level: %s.\n\n", t.Factor, t.Factor.Title(), t.levels())
-	for _, part := range []struct{ title, text string }{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Not a violation", t.Allowed}} {
+	for _, part := range t.parts() {
 		if part.text != "" {
 			fmt.Fprintf(&b, "%s\n%s\n", part.title, wrap(part.text, "  ", 98))
 		}
@@ -86,7 +94,7 @@ func (t Topic) Text() string {
 func (t Topic) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s.\n\nFactor %s, %s. Level: %s.\n", t.heading(), strings.TrimSuffix(t.Title, "."), t.Factor, t.Factor.Title(), t.levels())
-	for _, part := range []struct{ title, text string }{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Not a violation", t.Allowed}} {
+	for _, part := range t.parts() {
 		if part.text != "" {
 			fmt.Fprintf(&b, "\n## %s\n\n%s", part.title, markdown(part.text))
 		}

@@ -23,8 +23,8 @@ type form struct {
 	running bool
 	// ephemeral says that containers that kubectl debug adds are judged, too.
 	ephemeral bool
-	// podOnly says that templates are not judged: the webhook may mend what they lack, or the rule is about the pod itself.
-	podOnly bool
+	// Templates are not judged where the webhook may mend what they lack, or the rule is about the pod itself.
+	mended, podOnly bool
 	// costly says that a pod may be so large that the API server gives up. Then it passes.
 	costly bool
 	// leaves is what only the webhook judges of the rule; empty: nothing.
@@ -40,6 +40,9 @@ type part struct {
 	info      policy.RuleInfo
 	fixed     bool // the policy names the rule, so that its weaker cases deny, too
 }
+
+// templates says whether templates of workloads are judged, too.
+func (f form) templates() bool { return !f.mended && !f.podOnly }
 
 func always(text string) condition { return func(part) string { return text } }
 
@@ -61,7 +64,7 @@ var (
 
 // forms are the rules that CEL can express.
 var forms = map[string]form{
-	"app-identity":    {pod: appIdentity, podOnly: true},
+	"app-identity":    {pod: appIdentity, mended: true},
 	"host-dependency": {container: hostDependency, ephemeral: true},
 	"literal-secret": {container: literalSecret, ephemeral: true, costly: true,
 		leaves: "of env values, only tokens with a mark of their own are found; connection strings, base64, commands and annotations are the webhook's"},
@@ -74,11 +77,11 @@ var forms = map[string]form{
 		` || v.?projected.?sources.orValue([]).exists(s, s.?configMap.?optional.orValue(false) || s.?secret.?optional.orValue(false))))`),
 		container: always(`c.?env.orValue([]).all(e, !e.?valueFrom.?configMapKeyRef.?optional.orValue(false) && !e.?valueFrom.?secretKeyRef.?optional.orValue(false))` +
 			` && c.?envFrom.orValue([]).all(e, !e.?configMapRef.?optional.orValue(false) && !e.?secretRef.?optional.orValue(false))`), costly: true},
-	"service-links":   {pod: always(`!variables.spec.?enableServiceLinks.orValue(true)`), podOnly: true},
+	"service-links":   {pod: always(`!variables.spec.?enableServiceLinks.orValue(true)`), mended: true},
 	"mutable-tag":     {container: mutableTag, ephemeral: true},
 	"no-digest":       {container: noDigest, ephemeral: true},
-	"pull-never":      {container: always(`c.?imagePullPolicy.orValue("") != "Never"`), ephemeral: true, podOnly: true},
-	"writable-rootfs": {container: always(windows + ` || c.?securityContext.?readOnlyRootFilesystem.orValue(false)`), podOnly: true},
+	"pull-never":      {container: always(`c.?imagePullPolicy.orValue("") != "Never"`), ephemeral: true, mended: true},
+	"writable-rootfs": {container: always(windows + ` || c.?securityContext.?readOnlyRootFilesystem.orValue(false)`), mended: true},
 	"host-state": {container: always(fmt.Sprintf(hostPath, `m.?readOnly.orValue(false) || `, fmt.Sprintf(
 		`!(v.hostPath.path in [%s]) && !v.hostPath.path.startsWith("/usr/share/zoneinfo") && v.hostPath.?type.orValue("") != "CharDevice"`, quoteAll(rules.NodeTimeZones())))),
 		ephemeral: true},
@@ -86,7 +89,7 @@ var forms = map[string]form{
 	"unbounded-emptydir": {pod: always(`variables.spec.?volumes.orValue([]).all(v, !has(v.emptyDir) || v.name.startsWith("twelvefold-")` +
 		` || quantity(v.emptyDir.?sizeLimit.orValue("0")).compareTo(quantity("0")) != 0` +
 		` || v.emptyDir.?medium.orValue("") == "" && variables.spec.containers.all(c, quantity(c.?resources.?limits[?"ephemeral-storage"].orValue("0")).compareTo(quantity("0")) != 0)` +
-		` || !variables.containers.exists(c, c.?volumeMounts.orValue([]).exists(m, m.name == v.name)))`), podOnly: true, costly: true},
+		` || !variables.containers.exists(c, c.?volumeMounts.orValue([]).exists(m, m.name == v.name)))`), mended: true, costly: true},
 	"host-network": {pod: always(`!variables.spec.?hostNetwork.orValue(false)`)},
 	"host-port":    {container: always(`variables.spec.?hostNetwork.orValue(false) || c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0)`)},
 	"privileged-port": {container: always(`c.?ports.orValue([]).all(p, !(p.?containerPort.orValue(0) > 0 && p.containerPort < 1024))`),
@@ -96,9 +99,9 @@ var forms = map[string]form{
 		` || request.userInfo.?username.orValue("").startsWith("system:serviceaccount:")` +
 		` && object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false)` +
 		` && o.apiVersion.matches("^[^/]*[.][^/]*/") && !o.apiVersion.matches("^[^/]*[.]k8s[.]io/"))`), podOnly: true},
-	"memory-limit-missing": {container: always(given("limits", "memory")), running: true, podOnly: true},
+	"memory-limit-missing": {container: always(given("limits", "memory")), running: true, mended: true},
 	"requests-missing": {container: always("(" + given("requests", "cpu") + " || " + given("limits", "cpu") + ") && (" +
-		given("requests", "memory") + " || " + given("limits", "memory") + ")"), running: true, podOnly: true},
+		given("requests", "memory") + " || " + given("limits", "memory") + ")"), running: true, mended: true},
 	"node-pinned": {pod: always(`variables.workload.startsWith("DaemonSet/") || variables.spec.?nodeName.orValue("") == ""` +
 		` && variables.spec.?nodeSelector[?"kubernetes.io/hostname"].orValue("") == ""` +
 		` && [variables.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([])].all(terms, terms.size() != 1` +
@@ -106,14 +109,14 @@ var forms = map[string]form{
 		` && r.operator == "In" && r.?values.orValue([]).size() == 1)))`)},
 	"grace-period": {pod: graceBounds, container: always(`c.?lifecycle.?preStop.?sleep.?seconds.orValue(-1) < ` + grace +
 		` && !(` + script + `.matches("^(?:(?:/bin/)?(?:ba|da|a)?sh -c )?(?:/bin/)?sleep [0-9]{1,9}$") && int(` + script + `.find("[0-9]+$")) >= ` + grace + `)`),
-		running: true, podOnly: true, leaves: "of what preStop sleeps, only preStop.sleep and a single command sleep N are judged; the webhook reads scripts"},
+		running: true, mended: true, leaves: "of what preStop sleeps, only preStop.sleep and a single command sleep N are judged; the webhook reads scripts"},
 	"probe-identical": {container: always(`!has(c.livenessProbe) || !has(c.readinessProbe) || ` + patience("livenessProbe") + ` > ` + patience("readinessProbe") +
 		` || ["httpGet", "tcpSocket", "exec", "grpc"].exists(h, c.livenessProbe[?h] != c.readinessProbe[?h])`), running: true},
 	"readiness-missing": {container: readinessMissing, running: true},
 	"slow-start":        {container: slowStart, running: true},
 	"stop-signal-kill":  {container: always(`c.?lifecycle.?stopSignal.orValue("") != "SIGKILL"`)},
 	"debug-in-production": {container: debugInProduction, costly: true,
-		leaves: "only variables are judged: switches, and the options of the JVM and Node.js; the webhook reads command lines"},
+		leaves: "where the policy says environment: production, switches and the options of the JVM and Node.js are looked for in variables; the webhook reads command lines as well"},
 	"dev-image": {container: devImage},
 	"tty-service": {container: always(`variables.workload.matches("^(Job|CronJob)/") || ` + ends + ` || !c.?tty.orValue(false) && !c.?stdin.orValue(false)`),
 		running: true},

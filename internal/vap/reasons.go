@@ -46,7 +46,7 @@ func reasonOf(id string) string {
 	return "this version has no CEL form of it"
 }
 
-// Says is what [Export] makes of a rule, in a sentence.
+// Says is what [Export] makes of a rule, in a sentence: yes, in part, or no.
 func Says(rule policy.RuleInfo) string {
 	f, found := forms[rule.ID]
 	switch {
@@ -54,8 +54,10 @@ func Says(rule policy.RuleInfo) string {
 		return "No: " + reasonOf(rule.ID) + "."
 	case f.leaves != "":
 		return "In part: " + f.leaves + "."
+	case f.mended:
+		return "Yes, for pods; templates of workloads are left to the webhook, which may mend them."
 	case f.podOnly:
-		return "Yes, for pods; templates of workloads are left to the webhook."
+		return "Yes, for pods."
 	}
 	return "Yes, for pods and for templates of workloads."
 }

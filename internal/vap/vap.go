@@ -44,6 +44,7 @@ type exporter struct {
 	policy  *policy.Policy
 	now     time.Time
 	notes   []string
+	mended  []string // rules whose templates are left to the webhook
 	objects []any
 }
 
@@ -95,9 +96,13 @@ func (e *exporter) export(info policy.RuleInfo, f form, build func(part) (valida
 			reasons[reason] = true
 			e.notes = append(e.notes, fmt.Sprintf("%s/%s: %s", info.Factor, info.ID, reason))
 		}
-		if v.condition != "" {
-			e.add(info, f, i, where, v)
+		if v.condition == "" {
+			continue
 		}
+		if f.mended && !slices.Contains(e.mended, info.ID) {
+			e.mended = append(e.mended, info.ID)
+		}
+		e.add(info, f, i, where, v)
 	}
 }
 
@@ -176,7 +181,7 @@ func (e *exporter) add(info policy.RuleInfo, f form, i int, where string, v vali
 		denied = append(slices.Clone(denied), ephemeralContainers)
 	}
 	matched, warned := denied, []any(nil)
-	if !f.podOnly {
+	if f.templates() {
 		matched, warned = append(slices.Clone(denied), workloads("CREATE", "UPDATE")...), workloads("CREATE", "UPDATE")
 		if e.policy.DeniesTemplates() { // but for updates: they may not be what made it wrong
 			denied, warned = append(slices.Clone(denied), workloads("CREATE")...), workloads("UPDATE")
@@ -213,7 +218,7 @@ var excluded = []string{"kube-system", "kube-public", "kube-node-lease", "aks-co
 
 func (e *exporter) object(kind, name string, spec map[string]any) {
 	e.objects = append(e.objects, map[string]any{"apiVersion": apiVersion, "kind": kind, "spec": spec, "metadata": map[string]any{"name": name,
-		"labels":      map[string]any{"app.kubernetes.io/part-of": "twelvefold"},
+		"labels":      map[string]any{"app.kubernetes.io/part-of": "twelvefold", "twelvefold.dev/exported": "vap"},
 		"annotations": map[string]any{"twelvefold.dev/policy-hash": e.policy.Hash()}}})
 }
 
@@ -236,11 +241,14 @@ func (e *exporter) yaml() ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# The denials of policy %s that the API server can judge by itself, in namespaces with twelvefold.dev/admission=enabled.\n", e.policy.Hash())
 	fmt.Fprintf(&b, "# Written by twelvefold export vap; write it again after every change of the policy, and when an exemption ends.\n")
-	if len(e.notes) > 0 {
+	if len(e.notes)+len(e.mended) > 0 {
 		fmt.Fprintln(&b, "# What is left to the webhook:")
 	}
 	for _, note := range e.notes {
 		fmt.Fprintf(&b, "#   %s\n", policy.OneLine(note))
+	}
+	if len(e.mended) > 0 {
+		fmt.Fprintf(&b, "#   templates of workloads, which the webhook may mend: %s\n", strings.Join(e.mended, ", "))
 	}
 	for _, o := range e.objects {
 		text, err := yaml.Marshal(o)

@@ -57,6 +57,9 @@ func TestFormsAreOfRules(t *testing.T) {
 		if _, known := rules.Find(id); !known {
 			t.Errorf("there is no rule %s", id)
 		}
+		if _, both := reasons[id]; both {
+			t.Errorf("%s has a form, and a reason to have none", id)
+		}
 	}
 }
 

@@ -141,6 +141,42 @@ func (s exported) apply(t *testing.T, text string) ([]string, error) {
 	return u.warnings, err
 }
 
+// What a later policy no longer denies is taken away by the command of docs/vap.md.
+func TestExportedPoliciesArePruned(t *testing.T) {
+	const label = "twelvefold.dev/exported=vap"
+	const kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
+	defer kubectl(t, "", "delete", kinds, "-l", label)
+	apply := func(spec string) string {
+		t.Helper()
+		text, err := vap.Export(parsePolicy(t, spec), reviewtest.Facts.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const kind = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
+		if _, stderr, code := kubectl(t, string(text), "apply", "-f", "-", "--prune", "-l", label, "--prune-allowlist", kind, "--prune-allowlist", kind+"Binding"); code != 0 {
+			t.Fatal(stderr)
+		}
+		names, _, _ := kubectl(t, "", "get", kinds, "-l", label, "-o", "name")
+		return names
+	}
+	before := apply("  customRules:\n  - {id: team, factor: I, level: deny, expression: has(object.metadata.labels.team), message: no team}\n")
+	after := apply("  profile: baseline\n")
+	for name, want := range map[string][2]bool{"team": {true, false}, "mutable-tag": {true, true}} {
+		if got := [2]bool{strings.Contains(before, "/twelvefold-"+name+"\n"), strings.Contains(after, "/twelvefold-"+name+"\n")}; got != want {
+			t.Errorf("%s is there before and after: %t, want %t", name, got, want)
+		}
+	}
+}
+
+func parsePolicy(t *testing.T, spec string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: "+policy.Kind+"\nspec:\n"+spec), rules.Catalogue{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // Custom rules too, with their parameters, their view of the namespace, and their messages.
 func TestExportedCustomRules(t *testing.T) {
 	s := exportTo(t, `  profile: off
@@ -187,10 +223,7 @@ var exportedName = regexp.MustCompile(`(?m)^kind: ValidatingAdmissionPolicy\n(?:
 // exportTo has the policies warn, if onlyWarn is set: then the API server tells of every one, and not of the first alone.
 func exportTo(t *testing.T, spec string, labels map[string]string, onlyWarn bool) exported {
 	t.Helper()
-	p, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: "+policy.Kind+"\nspec:\n"+spec), rules.Catalogue{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := parsePolicy(t, spec)
 	written, err := vap.Export(p, reviewtest.Facts.Now)
 	if err != nil {
 		t.Fatal(err)
