@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,9 @@ import (
 type form struct {
 	// The conditions that are true of what is right, about the pod and about each of its containers c. nil: there is none.
 	pod, container condition
+	// volume is true of the volumes v that no container may mount; readOnly, that it may mount them to read.
+	volume   condition
+	readOnly bool
 	// running says that init containers that end are not judged; else all are.
 	running bool
 	// ephemeral says that containers that kubectl debug adds are judged, too.
@@ -51,8 +55,8 @@ const (
 	script  = `c.?lifecycle.?preStop.?exec.?command.orValue([]).join(" ")`
 	ends    = `variables.spec.?restartPolicy.orValue("Always") in ["Never", "OnFailure"]`
 	windows = `(variables.spec.?os.?name.orValue("") == "windows" || variables.spec.?nodeSelector[?"kubernetes.io/os"].orValue("") == "windows")`
-	// hostPath is the node's directory v.hostPath behind the mount m of a container.
-	hostPath = `c.?volumeMounts.orValue([]).all(m, %s!variables.spec.?volumes.orValue([]).exists(v, v.name == m.name && has(v.hostPath) && %s))`
+	mounts  = `c.?volumeMounts.orValue([]).all(m, !(m.name in variables.volumes))`
+	writes  = `c.?volumeMounts.orValue([]).all(m, m.?readOnly.orValue(false) || !(m.name in variables.volumes))`
 )
 
 // sshImages and others are what rules know.
@@ -65,31 +69,29 @@ var (
 // forms are the rules that CEL can express.
 var forms = map[string]form{
 	"app-identity":    {pod: appIdentity, mended: true},
-	"host-dependency": {container: hostDependency, ephemeral: true},
+	"host-dependency": {volume: hostDependency, ephemeral: true},
 	"literal-secret": {container: literalSecret, ephemeral: true, costly: true,
 		leaves: "of env values, only tokens with a mark of their own are found; connection strings, base64, commands and annotations are the webhook's"},
 	"credential-url": {container: credentialURL, ephemeral: true, costly: true,
 		leaves: "of env values, only plain URLs of letters and digits with a short password are found; all others, commands and annotations are the webhook's"},
 	"duplicate-env":     {container: always(`c.?env.orValue([]).all(e, c.env.filter(f, f.name == e.name).size() < 2)`), ephemeral: true, costly: true},
 	"environment-group": {container: environmentGroup, ephemeral: true, costly: true},
-	"optional-config": {pod: always(`variables.spec.?volumes.orValue([]).all(v, !variables.containers.exists(c, c.?volumeMounts.orValue([]).exists(m, m.name == v.name))` +
-		` || !(v.?configMap.?optional.orValue(false) || v.?secret.?optional.orValue(false)` +
-		` || v.?projected.?sources.orValue([]).exists(s, s.?configMap.?optional.orValue(false) || s.?secret.?optional.orValue(false))))`),
+	"optional-config": {volume: always(`v.?configMap.?optional.orValue(false) || v.?secret.?optional.orValue(false)` +
+		` || v.?projected.?sources.orValue([]).exists(s, s.?configMap.?optional.orValue(false) || s.?secret.?optional.orValue(false))`),
 		container: always(`c.?env.orValue([]).all(e, !e.?valueFrom.?configMapKeyRef.?optional.orValue(false) && !e.?valueFrom.?secretKeyRef.?optional.orValue(false))` +
-			` && c.?envFrom.orValue([]).all(e, !e.?configMapRef.?optional.orValue(false) && !e.?secretRef.?optional.orValue(false))`), costly: true},
+			` && c.?envFrom.orValue([]).all(e, !e.?configMapRef.?optional.orValue(false) && !e.?secretRef.?optional.orValue(false))`), ephemeral: true},
 	"service-links":   {pod: always(`!variables.spec.?enableServiceLinks.orValue(true)`), mended: true},
 	"mutable-tag":     {container: mutableTag, ephemeral: true},
 	"no-digest":       {container: noDigest, ephemeral: true},
 	"pull-never":      {container: always(`c.?imagePullPolicy.orValue("") != "Never"`), ephemeral: true, mended: true},
 	"writable-rootfs": {container: always(windows + ` || c.?securityContext.?readOnlyRootFilesystem.orValue(false)`), mended: true},
-	"host-state": {container: always(fmt.Sprintf(hostPath, `m.?readOnly.orValue(false) || `, fmt.Sprintf(
-		`!(v.hostPath.path in [%s]) && !v.hostPath.path.startsWith("/usr/share/zoneinfo") && v.hostPath.?type.orValue("") != "CharDevice"`, quoteAll(rules.NodeTimeZones())))),
-		ephemeral: true},
+	"host-state": {volume: always(fmt.Sprintf(`has(v.hostPath) && !(v.hostPath.path in [%s]) && !v.hostPath.path.startsWith("/usr/share/zoneinfo")`+
+		` && v.hostPath.?type.orValue("") != "CharDevice"`, quoteAll(rules.NodeTimeZones()))), readOnly: true, ephemeral: true},
 	"shared-host-process": {pod: always(`!variables.spec.?hostPID.orValue(false) && !variables.spec.?hostIPC.orValue(false)`)},
-	"unbounded-emptydir": {pod: always(`variables.spec.?volumes.orValue([]).all(v, !has(v.emptyDir) || v.name.startsWith("twelvefold-")` +
-		` || quantity(v.emptyDir.?sizeLimit.orValue("0")).compareTo(quantity("0")) != 0` +
-		` || v.emptyDir.?medium.orValue("") == "" && variables.spec.containers.all(c, quantity(c.?resources.?limits[?"ephemeral-storage"].orValue("0")).compareTo(quantity("0")) != 0)` +
-		` || !variables.containers.exists(c, c.?volumeMounts.orValue([]).exists(m, m.name == v.name)))`), mended: true, costly: true},
+	"unbounded-emptydir": {volume: always(`has(v.emptyDir) && !v.name.startsWith("twelvefold-")` +
+		` && quantity(v.emptyDir.?sizeLimit.orValue("0")).compareTo(quantity("0")) == 0` +
+		` && (v.emptyDir.?medium.orValue("") != "" || variables.spec.containers.exists(c, quantity(c.?resources.?limits[?"ephemeral-storage"].orValue("0")).compareTo(quantity("0")) == 0))`),
+		mended: true},
 	"host-network": {pod: always(`!variables.spec.?hostNetwork.orValue(false)`)},
 	"host-port":    {container: always(`variables.spec.?hostNetwork.orValue(false) || c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0)`)},
 	"privileged-port": {container: always(`c.?ports.orValue([]).all(p, !(p.?containerPort.orValue(0) > 0 && p.containerPort < 1024))`),
@@ -112,7 +114,7 @@ var forms = map[string]form{
 		running: true, mended: true, leaves: "of what preStop sleeps, only preStop.sleep and a single command sleep N are judged; the webhook reads scripts"},
 	"probe-identical": {container: always(`!has(c.livenessProbe) || !has(c.readinessProbe) || ` + patience("livenessProbe") + ` > ` + patience("readinessProbe") +
 		` || ["httpGet", "tcpSocket", "exec", "grpc"].exists(h, c.livenessProbe[?h] != c.readinessProbe[?h])`), running: true},
-	"readiness-missing": {container: readinessMissing, running: true},
+	"readiness-missing": {container: readinessMissing, running: true, costly: true},
 	"slow-start":        {container: slowStart, running: true},
 	"stop-signal-kill":  {container: always(`c.?lifecycle.?stopSignal.orValue("") != "SIGKILL"`)},
 	"debug-in-production": {container: debugInProduction, costly: true,
@@ -131,43 +133,38 @@ func appIdentity(p part) string {
 
 // hostDependency reads paths as path.Clean makes them, and /var/run as the link that it is.
 func hostDependency(p part) string {
-	const slash = `/(?:\.?/)*`
-	join := func(clean string) string {
-		return slash + strings.Join(strings.Split(strings.ReplaceAll(strings.TrimPrefix(clean, "/"), ".", `\.`), "/"), slash)
-	}
-	paths := []string{join("/run") + `(?:/\.?)*`, join("/var/run") + `(?:/\.?)*`, `/(?:\.?/)*\.?`}
+	wrong := []string{`/(?:\.?/)*\.?`, spellings("/run") + `(?:/\.?)*`, spellings("/var/run") + `(?:/\.?)*`}
 	for _, dir := range p.strings("paths") {
-		below, trailing := strings.CutSuffix(dir, "/")
-		switch {
-		case dir == "/":
-			paths = append(paths, "/.*")
-			continue
-		case path.Clean(below) != below || !strings.HasPrefix(below, "/") || strings.HasPrefix(below+"/", "/var/run/") || !plainPath(below):
-			continue // the webhook compares it with clean paths, so it never matches
-		}
-		end := "(?:/.*)?"
+		dir, trailing := strings.CutSuffix(dir, "/")
+		below := "(?:/.*)?"
 		if trailing {
-			end = "/.*[^./].*"
+			below = "/.*[^./].*"
 		}
-		paths = append(paths, join(below)+end)
-		if strings.HasPrefix(below, "/run/") {
-			paths = append(paths, join("/var"+below)+end)
+		switch {
+		case dir == "":
+			wrong = append(wrong, "/.*")
+		case !isCleanPath.MatchString(dir) || path.Clean(dir) != dir || strings.HasPrefix(dir+"/", "/var/run/"):
+			continue // the webhook compares it with clean paths, so it never matches
+		case strings.HasPrefix(dir+"/", "/run/"):
+			wrong = append(wrong, spellings("/var"+dir)+below)
+			fallthrough
+		default:
+			wrong = append(wrong, spellings(dir)+below)
 		}
 	}
-	data := make([]string, 0, len(rules.NodeData()))
+	var data []string
 	for _, dir := range rules.NodeData() {
-		data = append(data, join(dir)+"(?:/.*)?")
+		data = append(data, spellings(dir)+"(?:/.*)?")
 	}
-	wrong := fmt.Sprintf(`v.hostPath.path.matches(%s) && !v.hostPath.path.contains("..") && !v.hostPath.path.matches(%s)`,
-		quote("^(?:"+strings.Join(paths, "|")+")$"), quote("^(?:"+strings.Join(data, "|")+")$"))
-	return fmt.Sprintf(hostPath, "", wrong)
+	return fmt.Sprintf(`has(v.hostPath) && v.hostPath.path.matches(%s) && !v.hostPath.path.contains("..") && !v.hostPath.path.matches(%s)`,
+		quote("^(?:"+strings.Join(wrong, "|")+")$"), quote("^(?:"+strings.Join(data, "|")+")$"))
 }
 
-// plainPath says whether a path is made of characters that mean themselves in a pattern, and dots.
-func plainPath(dir string) bool {
-	return strings.IndexFunc(dir, func(r rune) bool {
-		return !strings.ContainsRune("/._-", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) < 0
+var isCleanPath = regexp.MustCompile(`^/[A-Za-z0-9./_-]+$`)
+
+// spellings is a pattern of what path.Clean makes a path of: //usr/./lib is /usr/lib.
+func spellings(clean string) string {
+	return strings.NewReplacer("/", `/(?:\.?/)*`, ".", `\.`).Replace(clean)
 }
 
 // literalSecret takes the patterns as they are, and passes over whatever may hold a placeholder.

@@ -51,21 +51,28 @@ type exporter struct {
 // validation says what the rule's page does, and names the containers.
 func (f form) validation(r *rules.Rule, in part) validation {
 	var v validation
-	var conditions []string
-	names := `""`
+	var conditions, right []string
 	if f.pod != nil {
 		conditions = append(conditions, "("+f.pod(in)+")")
 	}
+	if f.volume != nil {
+		v.variables = append(v.variables, variable{"volumes", fmt.Sprintf("variables.spec.?volumes.orValue([]).filter(v, %s).map(v, v.name)", f.volume(in))})
+		right = append(right, map[bool]string{false: mounts, true: writes}[f.readOnly])
+	}
 	if f.container != nil {
-		right := f.container(in)
-		if right == "" {
-			return v
+		text := f.container(in)
+		if text == "" {
+			return validation{}
 		}
+		right = append(right, "("+text+")")
+	}
+	names := `""`
+	if len(right) > 0 {
 		among := "variables.containers"
 		if f.running {
 			among = "variables.running"
 		}
-		v.variables = []variable{{"wrong", fmt.Sprintf("%s.filter(c, !(%s))", among, right)}}
+		v.variables = append(v.variables, variable{"wrong", fmt.Sprintf("%s.filter(c, !(%s))", among, strings.Join(right, " && "))})
 		conditions = append(conditions, "variables.wrong.size() == 0")
 		names = `(variables.wrong.size() == 0 ? "" : " in " + variables.wrong.map(c, c.name).join(", "))`
 	}

@@ -63,6 +63,9 @@ func TestExportedPoliciesJudgeAlike(t *testing.T) {
 					}
 				}
 			}
+			if name == "named" {
+				s.alike(t, "a large pod", large())
+			}
 			for _, rule := range s.exported {
 				if name == "named" && denied[rule] == 0 && rule != "ephemeral-debug" { // no pod is made with such containers
 					t.Errorf("%s denies nothing", rule)
@@ -70,6 +73,32 @@ func TestExportedPoliciesJudgeAlike(t *testing.T) {
 			}
 		})
 	}
+}
+
+// large is a pod with much of everything, which must not be denied because it costs too much.
+func large() review.Input {
+	var containers, volumes []any
+	for i := range 40 {
+		volumes = append(volumes, map[string]any{"name": fmt.Sprintf("v%d", i), "hostPath": map[string]any{"path": fmt.Sprintf("/usr/share/zoneinfo/%d", i)}})
+	}
+	for i := range 60 {
+		var env, mounts, ports []any
+		for j := range 60 {
+			env = append(env, map[string]any{"name": fmt.Sprintf("URL_%d", j), "value": strings.Repeat("http://shop.example/", 5)})
+		}
+		for j := range volumes {
+			mounts = append(mounts, map[string]any{"name": fmt.Sprintf("v%d", j), "mountPath": fmt.Sprintf("/v%d", j)})
+		}
+		for j := range 20 {
+			ports = append(ports, map[string]any{"name": fmt.Sprintf("web-%d", 20*i+j), "containerPort": 10000 + 20*i + j})
+		}
+		containers = append(containers, map[string]any{"name": fmt.Sprintf("c%d", i), "image": fmt.Sprintf("registry.example/shop/%d:1", i), "env": env, "volumeMounts": mounts, "ports": ports})
+	}
+	data, err := json.Marshal(map[string]any{"spec": map[string]any{"containers": containers, "volumes": volumes}})
+	if err != nil {
+		panic(err) // plain values
+	}
+	return review.Input{Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: data}, Facts: reviewtest.Facts}
 }
 
 // A policy denies pods and debug containers, and warns of templates, or denies those, too.
