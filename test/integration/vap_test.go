@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -115,9 +117,17 @@ const (
 
 func podsDenied(t *testing.T) {
 	s := exportTo(t, "  profile: baseline\n", nil, false)
-	warnings, err := s.apply(t, wrongDeployment)
-	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "'twelvefold-mutable-tag-templates': its pods will be denied: "+saidOfIt) {
-		t.Errorf("a template: %q, %v", warnings, err)
+	page, err := os.ReadFile("../../docs/vap.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, manifest := range map[string]string{"template": wrongDeployment, "pod": podOf(t, []byte(wrongDeployment))} {
+		stdout, stderr, _ := kubectl(t, manifest, "apply", "-n", s.namespace, "-f", "-")
+		_, rest, _ := strings.Cut(string(page), "<!-- "+what+" -->\n```\n")
+		shown, _, _ := strings.Cut(rest, "```")
+		if diff := cmp.Diff(shown, stderr+stdout); diff != "" {
+			t.Errorf("the %s of docs/vap.md (-page +kubectl):\n%s", what, diff)
+		}
 	}
 	if warnings, err := s.apply(t, strings.Replace(wrongDeployment, "name: web}", "name: web, annotations: {a: b}}", 1)); err != nil || len(warnings) > 0 {
 		t.Errorf("the same template: %q, %v", warnings, err)
