@@ -84,7 +84,7 @@ func severalAtOnce(t *testing.T, page *bytes.Buffer) {
 	for _, f := range causes {
 		lines = append(lines, f.String())
 	}
-	fmt.Fprintf(page, "\nElse no pod of it ever appears, and its ReplicaSet says why: `kubectl describe replicaset` ends in\n\n```\nEvents:\n"+
+	fmt.Fprintf(page, "\nElse no pod of it ever appears, and its ReplicaSet says why, also in `kubectl get events`: `kubectl describe replicaset` ends in\n\n```\nEvents:\n"+
 		"  Type     Reason        Age   From                   Message\n  ----     ------        ----  ----                   -------\n"+
 		"  Warning  FailedCreate  1s    replicaset-controller  Error creating: admission webhook \"validate.twelvefold.dev\" denied the request: %s\n```\n", strings.Join(lines, "\n"))
 	pod.Facts.Requester = "kubernetes-admin"
