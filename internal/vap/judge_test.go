@@ -35,9 +35,9 @@ var (
 		"postgres://a:b@c", "postgres://a:b@c:5432/d", "postgres://:b@c", "postgres://a:@c", "postgres://a:$(P)@c", "postgres://a:<p>@c", "postgres://a:xxx@c", "postgres://a:xxxxxxxx@c", "postgres://a:xxxxxxxxx1@c", "postgres://a:REDACTED@c", "postgres://a:__P__@c",
 		"postgres://a:_@c", "postgres://a:%s@c", "POSTGRES://a:b@c", "a+b://c:d@e", "http://a:8080/b@c", "http://a:8080@c", "http://a:80@c/d", "x postgres://a:b@c", "postgres://a:b@c d", "postgres://a:b@C", "postgres://AKIAABCDEFGHIJKLMN:b@c", "postgres://a:AKIAABCDEFGHIJKLMN@c",
 		"postgres://AKIA0123456789ABCDEF:b@c", "https://a:ghp_0123456789012345678901234567890123456789@github.com", "postgres://a:b@c/d?e=f", "postgres://a:EXAMPLE@c", "postgres://a:012345678EXAMPLE@c",
-		"AKIA0123456789ABCDEF", "AKIA012345678EXAMPLE", "xAKIA0123456789ABCDEF", "AKIA0123456789abcdef", "$AKIA0123456789ABCDEF", "glpat-01234567890123456789", "glpat-xxxxxxxxxxxxxxxxxxxx", "ghp_" + strings.Repeat("a", 36), "ghp_" + strings.Repeat("a", 35), "ghp_*** " + strings.Repeat("a", 36),
+		"AKIA0123456789ABCDEF", "AKIA012345678EXAMPLE", "xAKIA0123456789ABCDEF", "AKIA0123456789abcdef", "$AKIA0123456789ABCDEF", "glpat-01234567890123456789", "glpat-xxxxxxxxxxxxxxxxxxxx", "AIza" + strings.Repeat("a", 35), "eyJ0123456789.eyJ0123456789.0123456789", "ghp_" + strings.Repeat("a", 36), "ghp_" + strings.Repeat("a", 35), "ghp_*** " + strings.Repeat("a", 36),
 		"-agentlib:jdwp=transport=dt_socket", "x-agentlib:jdwp=y", "a '-agentlib:jdwp=y'", "-Xrunjdwp:x", "--inspect", "--inspect=9229", "--inspect=0.0.0.0:9229", "--inspect=127.0.0.1", "--inspect-brk=[::]:1", "--inspect=0.0.0.0x", "--inspect=*", "\u00a0--inspect=0.0.0.0", "x--inspect=0.0.0.0"}
-	oddNames = []string{"A", "DEBUG", "debug", "ASPNETCORE_ENVIRONMENT", "NODE_ENV", "GIN_MODE", "XDEBUG_MODE", "WERKZEUG_DEBUG_PIN", "SPRING_PROFILES_ACTIVE", "JAVA_TOOL_OPTIONS"}
+	oddNames = []string{"A", "DEBUG", "debug", "ASPNETCORE_ENVIRONMENT", "NODE_ENV", "GIN_MODE", "XDEBUG_MODE", "WERKZEUG_DEBUG_PIN", "SPRING_PROFILES_ACTIVE", "JAVA_TOOL_OPTIONS", "NEXT_PUBLIC_KEY", "AWS_SECRET_ACCESS_KEY"}
 	oddPorts = []string{"", "http", "metrics", "http-metrics", "metrics-http", "metrics-api", "api-metrics", "http-health-check", "grpc", "web", "x", "tcp-debug", "health-port"}
 )
 
