@@ -33,11 +33,18 @@ func (f Finding) Cause() string {
 	return fmt.Sprintf("%s/%s: %s", f.Factor, f.Rule, f.body())
 }
 
+// body ends in the snippet, if the fix has one, so that whole lines can be copied.
 func (f Finding) body() string {
-	if f.Fix == "" {
-		return fmt.Sprintf("%s (%s)", f.Message, f.source())
+	fix, snippet, _ := strings.Cut(f.Fix, ":\n")
+	text := f.Message
+	if fix != "" {
+		text += "; " + fix
 	}
-	return fmt.Sprintf("%s; %s (%s)", f.Message, f.Fix, f.source())
+	text += " (" + f.source() + ")"
+	if snippet != "" {
+		text += ":\n" + snippet
+	}
+	return text
 }
 
 // source is where there is more about the rule.

@@ -24,7 +24,10 @@ func TestWarnings(t *testing.T) {
 // The API server drops a warning with control characters, and cuts a long one.
 func TestFindingWarning(t *testing.T) {
 	f := policy.Finding{Rule: "denies", Factor: "V", Path: "spec.a", Message: "seen", Fix: "write:\n\tb: \"c\""}
-	if got, want := f.Warning(), `V/denies spec.a: seen; write: b: "c" (twelvefold explain denies)`; got != want {
+	if got, want := f.String(), "V/denies spec.a: seen; write (twelvefold explain denies):\n\tb: \"c\""; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := f.Warning(), `V/denies spec.a: seen; write (twelvefold explain denies): b: "c"`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	f.Fix = strings.Repeat("x", 100)
