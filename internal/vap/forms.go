@@ -53,6 +53,7 @@ func always(text string) condition { return func(part) string { return text } }
 const (
 	grace   = `variables.spec.?terminationGracePeriodSeconds.orValue(30)`
 	script  = `c.?lifecycle.?preStop.?exec.?command.orValue([]).join(" ")`
+	job     = `variables.workload.matches("^(Job|CronJob)/")`
 	ends    = `variables.spec.?restartPolicy.orValue("Always") in ["Never", "OnFailure"]`
 	windows = `(variables.spec.?os.?name.orValue("") == "windows" || variables.spec.?nodeSelector[?"kubernetes.io/os"].orValue("") == "windows")`
 	mounts  = `c.?volumeMounts.orValue([]).all(m, !(m.name in variables.volumes))`
@@ -120,7 +121,7 @@ var forms = map[string]form{
 	"debug-in-production": {container: debugInProduction, costly: true,
 		leaves: "where the policy says environment: production, switches and the options of the JVM and Node.js are looked for in variables; the webhook reads command lines as well"},
 	"dev-image": {container: devImage},
-	"tty-service": {container: always(`variables.workload.matches("^(Job|CronJob)/") || ` + ends + ` || !c.?tty.orValue(false) && !c.?stdin.orValue(false)`),
+	"tty-service": {container: always(job + ` || ` + ends + ` || !c.?tty.orValue(false) && !c.?stdin.orValue(false)`),
 		running: true},
 	"ephemeral-debug": {container: always(`request.?subResource.orValue("") != "ephemeralcontainers"`), ephemeral: true, podOnly: true},
 	"ssh-daemon":      {container: sshDaemon, ephemeral: true, leaves: "images and port 22 are judged; the webhook reads what commands and scripts start"},
@@ -200,7 +201,7 @@ func graceBounds(p part) string {
 	if p.fixed {
 		return grace + ` >= 5 && (` + grace + ` <= 600 || variables.workload.startsWith("DaemonSet/"))`
 	}
-	return grace + ` != 0`
+	return grace + ` != 0 || ` + job
 }
 
 // patience is for how many seconds a probe may fail, as the API server fills in what is not written.
@@ -208,9 +209,11 @@ func patience(probe string) string {
 	return fmt.Sprintf(`c.%[1]s.?periodSeconds.orValue(10) * c.%[1]s.?failureThreshold.orValue(3)`, probe)
 }
 
+// readinessMissing asks no probe of what Knative's queue proxy probes, nor of kube-rbac-proxy.
 func readinessMissing(part) string {
 	operators, neutral := quoteAll(operatorsPorts), quoteAll(anyonesPorts)
-	return ends + fmt.Sprintf(` || has(c.readinessProbe) || c.?ports.orValue([]).all(p, p.?protocol.orValue("TCP") in ["UDP", "SCTP"]`+
+	return ends + ` || variables.spec.containers.exists(o, o.name != c.name && o.?env.orValue([]).exists(e, e.name == "SERVING_READINESS_PROBE"))` +
+		` || c.?image.orValue("").matches("^(?:[^@]*/)?kube-rbac-proxy(?::[^/@]*)?(?:@.*)?$")` + fmt.Sprintf(` || has(c.readinessProbe) || c.?ports.orValue([]).all(p, p.?protocol.orValue("TCP") in ["UDP", "SCTP"]`+
 		` || [p.?name.orValue("").lowerAscii().split("-")].all(words, words[words.size() - 1] in [%[1]s]`+
 		` || words.exists(w, w in [%[1]s]) && words.all(w, w in [%[1]s] || w in [%[2]s])))`, operators, neutral)
 }
@@ -219,7 +222,8 @@ func slowStart(p part) string {
 	delay := func(probe string) string {
 		return fmt.Sprintf(`c.?%s.?initialDelaySeconds.orValue(0)`, probe)
 	}
-	return fmt.Sprintf(`(!has(c.startupProbe) || %s + %s <= %d) && %[1]s <= %[4]d && %[5]s <= %[4]d`,
+	// The last question that may fail is asked one period before patience ends.
+	return fmt.Sprintf(`(!has(c.startupProbe) || %s + %s - c.startupProbe.?periodSeconds.orValue(10) <= %d) && %[1]s <= %[4]d && %[5]s <= %[4]d`,
 		delay("startupProbe"), patience("startupProbe"), p.number("budget"), p.number("delay"), delay("readinessProbe"))
 }
 

@@ -125,7 +125,7 @@ func (e *exporter) where(info policy.RuleInfo, effective *policy.Effective, i in
 		}
 	}
 	if _, builtIn := rules.Find(info.ID); builtIn && rules.ExemptsJobs(info) {
-		conditions = append(conditions, `!variables.workload.matches("^(Job|CronJob)/")`)
+		conditions = append(conditions, "!"+job)
 	}
 	all, profiles := level(info, nil, effective)
 	if !all && len(profiles) == 0 {
