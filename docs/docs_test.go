@@ -20,6 +20,7 @@ import (
 	"twelvefold.dev/internal/policy/rules"
 	"twelvefold.dev/internal/review"
 	"twelvefold.dev/internal/review/reviewtest"
+	"twelvefold.dev/internal/vap"
 )
 
 func TestPagesAreGenerated(t *testing.T) {
@@ -52,12 +53,25 @@ func TestREADMEIsGenerated(t *testing.T) {
 	reviewtest.Golden(t, file, text)
 }
 
+// The page of export vap lists what becomes of each rule.
+func TestExportIsGenerated(t *testing.T) {
+	text, err := os.ReadFile("vap.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| Factor | Rule | Exported |\n|---|---|---|\n"
+	for _, r := range rules.All() {
+		table += fmt.Sprintf("| %s | [`%s`](rules/%s.md) | %s |\n", r.Factor, r.ID, r.ID, vap.Says(r.RuleInfo))
+	}
+	reviewtest.Golden(t, "vap.md", replacePart(t, text, "rules", table))
+}
+
 func replacePart(t *testing.T, text []byte, name, with string) []byte {
 	t.Helper()
 	begin, end := []byte("<!-- "+name+" -->\n"), []byte("<!-- /"+name+" -->")
 	i, j := bytes.Index(text, begin), bytes.Index(text, end)
 	if i < 0 || j < i {
-		t.Fatalf("README.md has no part %q", name)
+		t.Fatalf("the page has no part %q", name)
 	}
 	return slices.Concat(text[:i+len(begin)], []byte(with), text[j:])
 }
@@ -107,8 +121,9 @@ func refused(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, _ := denial(t, load(t, "refused.yaml", text)[0])
-	return said
+	in := load(t, "refused.yaml", text)[0]
+	causes, _ := findings(t, asPod(t, in))
+	return refusal("Pod", in.Object.Name, causes)
 }
 
 func load(t *testing.T, file string, text []byte) []review.Input {

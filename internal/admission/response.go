@@ -23,13 +23,15 @@ func allowed() *admissionv1.AdmissionResponse { return &admissionv1.AdmissionRes
 func respond(object manifest.Object, findings []policy.Finding, onlyWarn bool) *admissionv1.AdmissionResponse {
 	response := allowed()
 	var denied []policy.Finding
-	var warnings []string
+	var grave, warnings []string
 	audit := map[string][]string{}
 	for _, f := range findings {
 		switch {
 		case f.Level == policy.Deny && !onlyWarn:
 			denied = append(denied, f)
-		case f.Level >= policy.Warn:
+		case f.Level == policy.Deny:
+			grave = append(grave, f.Warning())
+		case f.Level == policy.Warn:
 			warnings = append(warnings, f.Warning())
 		}
 		if ids := audit[f.Level.String()]; !slices.Contains(ids, f.Rule) {
@@ -39,7 +41,7 @@ func respond(object manifest.Object, findings []policy.Finding, onlyWarn bool) *
 	if len(denied) > 0 {
 		deny(response, object, denied)
 	}
-	response.Warnings = Warnings(warnings)
+	response.Warnings = Warnings(append(grave, warnings...)) // where not all fit, these do
 	for level, ids := range audit {
 		if response.AuditAnnotations == nil {
 			response.AuditAnnotations = map[string]string{}

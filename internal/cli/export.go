@@ -24,8 +24,9 @@ func exportVAPCommand() *cobra.Command {
 	var policyFile string
 	c := &cobra.Command{
 		Use: "vap", Short: "Write the denials that CEL can express as ValidatingAdmissionPolicies", Args: cobra.NoArgs,
-		Long: "Writes a ValidatingAdmissionPolicy and its binding for each rule that denies and that CEL can express: a backstop in the\n" +
-			"API server itself, for namespaces with twelvefold.dev/admission=enabled. Comments list the rules that it can't judge.",
+		Long: "Writes a ValidatingAdmissionPolicy for each rule that denies and that CEL can express: a backstop in the API server itself,\n" +
+			"for namespaces with twelvefold.dev/admission=enabled. It denies pods and warns of templates of workloads, and is never stricter\n" +
+			"than the webhook. Comments list what it can't judge; docs/vap.md says what becomes of each rule.",
 		Example: "  twelvefold export vap --policy policy.yaml | kubectl apply -f -",
 		RunE: func(c *cobra.Command, _ []string) error {
 			p := policy.Default(rules.Catalogue{})

@@ -10,6 +10,7 @@ import (
 	"twelvefold.dev/internal/mutate"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/vap"
 )
 
 // Topic is what can be explained: a rule, or the job of a mutator.
@@ -19,6 +20,7 @@ type Topic struct {
 	Levels *policy.Levels // nil for a mutator
 	Repair policy.Repairable
 	policy.Page
+	Exported string // what there is of it as a ValidatingAdmissionPolicy
 }
 
 // Topics are all topics: the mutators in their order, then the rules by factor.
@@ -28,7 +30,7 @@ func Topics() []Topic {
 		topics = append(topics, Topic{ID: m.Name, Factor: m.Factor, Page: m.Page})
 	}
 	for _, r := range rules.All() {
-		topics = append(topics, Topic{ID: r.ID, Factor: r.Factor, Levels: &r.Levels, Repair: r.RuleInfo.Repair, Page: r.Page})
+		topics = append(topics, Topic{ID: r.ID, Factor: r.Factor, Levels: &r.Levels, Repair: r.RuleInfo.Repair, Page: r.Page, Exported: vap.Says(r.RuleInfo)})
 	}
 	return topics
 }
@@ -75,7 +77,7 @@ func (t Topic) parts() []section {
 	if t.Repair != policy.NotRepaired {
 		repair = "Repaired " + t.Repair.String() + ". " + t.Page.Repair
 	}
-	return []section{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Repair", repair}, {"Not a violation", t.Allowed}}
+	return []section{{"Why", t.Why}, {"Fix", t.Page.Fix}, {"Repair", repair}, {"Not a violation", t.Allowed}, {"As a ValidatingAdmissionPolicy", t.Exported}}
 }
 
 // Text is the page for a terminal, at most 100 columns wide where it is prose.

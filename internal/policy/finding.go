@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Finding is one violation of one rule at one place. Its texts never hold a secret's value.
@@ -32,11 +33,18 @@ func (f Finding) Cause() string {
 	return fmt.Sprintf("%s/%s: %s", f.Factor, f.Rule, f.body())
 }
 
+// body ends in the snippet, if the fix has one, so that whole lines can be copied.
 func (f Finding) body() string {
-	if f.Fix == "" {
-		return fmt.Sprintf("%s (%s)", f.Message, f.source())
+	fix, snippet, _ := strings.Cut(f.Fix, ":\n")
+	text := f.Message
+	if fix != "" {
+		text += "; " + fix
 	}
-	return fmt.Sprintf("%s; %s (%s)", f.Message, f.Fix, f.source())
+	text += " (" + f.source() + ")"
+	if snippet != "" {
+		text += ":\n" + snippet
+	}
+	return text
 }
 
 // source is where there is more about the rule.
@@ -52,21 +60,21 @@ const (
 	warningMax  = 256 // what the API server leaves uncut
 )
 
-// Warning is the finding on one line that the API server delivers: no control characters, 256 runes at most,
-// 120 where leaving the fix to `twelvefold explain` makes that possible. A finding that denies is the warning about a
-// workload whose pods it will deny.
+// Warning is the finding on one line that the API server delivers: no control characters, 256 runes at most. Where 120 are
+// enough without the fix, that is left to `twelvefold explain`; else it is told as long as it fits. A finding that denies is the
+// warning about a workload whose pods it will deny.
 func (f Finding) Warning() string {
 	prefix := ""
 	if f.Level == Deny {
 		prefix = "its pods will be denied: "
 	}
 	full := OneLine(prefix + f.String())
-	if len([]rune(full)) <= warningGoal {
-		return full
-	}
 	short := OneLine(fmt.Sprintf("%s%s/%s %s: %s (%s)", prefix, f.Factor, f.Rule, f.Path, f.Message, f.source()))
-	if r := []rune(short); len(r) > warningMax {
-		return string(r[:warningMax-1]) + "…"
+	switch n := utf8.RuneCountInString(short); {
+	case utf8.RuneCountInString(full) <= warningGoal, n > warningGoal && utf8.RuneCountInString(full) <= warningMax:
+		return full
+	case n > warningMax:
+		return string([]rune(short)[:warningMax-1]) + "…"
 	}
 	return short
 }

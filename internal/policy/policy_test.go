@@ -24,11 +24,22 @@ func TestWarnings(t *testing.T) {
 // The API server drops a warning with control characters, and cuts a long one.
 func TestFindingWarning(t *testing.T) {
 	f := policy.Finding{Rule: "denies", Factor: "V", Path: "spec.a", Message: "seen", Fix: "write:\n\tb: \"c\""}
-	if got, want := f.Warning(), `V/denies spec.a: seen; write: b: "c" (twelvefold explain denies)`; got != want {
+	if got, want := f.String(), "V/denies spec.a: seen; write (twelvefold explain denies):\n\tb: \"c\""; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := f.Warning(), `V/denies spec.a: seen; write (twelvefold explain denies): b: "c"`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	f.Fix = strings.Repeat("x", 100)
+	if got, want := f.Warning(), "V/denies spec.a: seen (twelvefold explain denies)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	f.Message = strings.Repeat("y", 100) // too long for 120 anyway, so the fix need not be left out
+	if got, want := f.Warning(), "V/denies spec.a: "+f.Message+"; "+f.Fix+" (twelvefold explain denies)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	f.Fix = strings.Repeat("x", 200)
-	if got, want := f.Warning(), "V/denies spec.a: seen (twelvefold explain denies)"; got != want {
+	if got, want := f.Warning(), "V/denies spec.a: "+f.Message+" (twelvefold explain denies)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	f.Message = strings.Repeat("ü", 400)

@@ -12,20 +12,20 @@ import (
 
 // custom is a custom rule for the API server, which knows the pod by one name, the namespace by another, and leaves out
 // empty labels.
-func custom(c policy.Custom, effective *policy.Effective) ([]validation, string) {
+func custom(c policy.Custom, effective *policy.Effective) (v validation, reason string) {
 	condition, err := translate(c.Expression)
 	if err != nil {
-		return nil, fmt.Sprintf("its expression can't be translated: %v", err)
+		return v, fmt.Sprintf("its expression can't be translated: %v", err)
 	}
 	params, err := literal(effective.Params(c.RuleInfo))
 	if err != nil {
-		return nil, fmt.Sprintf("its params can't be translated: %v", err)
+		return v, fmt.Sprintf("its params can't be translated: %v", err)
 	}
 	fix := ""
 	if c.Fix != "" {
 		fix = "; " + c.Fix
 	}
-	v := validation{expression: condition, message: fmt.Sprintf("%s/%s: %s%s", c.RuleInfo.Factor, c.RuleInfo.ID, c.Message, fix), variables: []variable{
+	v = validation{condition: "(" + condition + ")", message: fmt.Sprintf("%s/%s: %s%s", c.RuleInfo.Factor, c.RuleInfo.ID, c.Message, fix), variables: []variable{
 		{"params", params},
 		{"ns", `{"name": dyn(namespaceObject.metadata.name), "labels": dyn(namespaceObject.metadata.?labels.orValue({}))}`},
 	}}
@@ -34,7 +34,7 @@ func custom(c policy.Custom, effective *policy.Effective) ([]validation, string)
 			v.messageExpression = fmt.Sprintf("%s + (%s) + %s", quote(fmt.Sprintf("%s/%s: ", c.RuleInfo.Factor, c.RuleInfo.ID)), text, quote(policy.OneLine(fix)))
 		}
 	}
-	return []validation{v}, ""
+	return v, ""
 }
 
 var names = map[string]string{expression.Pod: expression.Object, expression.Namespace: "variables.ns", expression.Params: "variables.params"}

@@ -5,6 +5,7 @@ package vap
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,27 +21,21 @@ func Export(p *policy.Policy, now time.Time) ([]byte, error) {
 	for _, r := range rules.All() {
 		f, found := forms[r.ID]
 		if !found {
-			f = form{reason: reasonOf(r.ID)}
+			f.leaves = reasonOf(r.ID)
 		}
-		e.export(r.RuleInfo, func(effective *policy.Effective, fixed bool) ([]validation, string) {
-			if f.build == nil {
-				return nil, f.reason
-			}
-			message := fmt.Sprintf("%s/%s: %s. %s (twelvefold explain %s)", r.Factor, r.ID, strings.TrimSuffix(r.Title, "."), r.Page.Fix, r.ID)
-			return []validation{{expression: f.build(effective, r.RuleInfo, fixed), message: message}}, f.reason
-		}, "Fail")
+		e.export(r.RuleInfo, f, func(in part) (validation, string) { return f.validation(r, in), f.leaves })
 	}
 	for _, c := range p.Custom() {
-		// What can't be evaluated warns in the webhook, so it passes here.
-		e.export(c.RuleInfo, func(effective *policy.Effective, _ bool) ([]validation, string) { return custom(c, effective) }, "Ignore")
+		// What can't be evaluated warns in the webhook, so it passes here; templates are judged as the webhook mends them.
+		e.export(c.RuleInfo, form{podOnly: true, costly: true}, func(in part) (validation, string) { return custom(c, in.effective) })
 	}
 	return e.yaml()
 }
 
-// validation is a condition that must be true, and what is said where it isn't.
+// validation is a condition that must be true, and what is said where it isn't. Without a condition nothing is judged.
 type validation struct {
-	expression, message, messageExpression string
-	variables                              []variable
+	condition, message, messageExpression string
+	variables                             []variable
 }
 
 type variable struct{ name, expression string }
@@ -49,15 +44,52 @@ type exporter struct {
 	policy  *policy.Policy
 	now     time.Time
 	notes   []string
+	mended  []string // rules whose templates are left to the webhook
 	objects []any
 }
 
-// builder makes the validations of a rule, or says why it can't; what it makes and a reason mean that there is more to
-// the rule. fixed says that the policy names the rule, so that its weaker cases deny too.
-type builder func(effective *policy.Effective, fixed bool) ([]validation, string)
+// validation says what the rule's page does, and names the containers.
+func (f form) validation(r *rules.Rule, in part) validation {
+	var v validation
+	var conditions, right []string
+	if f.pod != nil {
+		conditions = append(conditions, "("+f.pod(in)+")")
+	}
+	if f.volume != nil {
+		v.variables = append(v.variables, variable{"volumes", fmt.Sprintf("variables.spec.?volumes.orValue([]).filter(v, %s).map(v, v.name)", f.volume(in))})
+		right = append(right, map[bool]string{false: mounts, true: writes}[f.readOnly])
+	}
+	if f.container != nil {
+		text := f.container(in)
+		if text == "" {
+			return validation{}
+		}
+		right = append(right, "("+text+")")
+	}
+	names := `""`
+	if len(right) > 0 {
+		among := "variables.containers"
+		if f.running {
+			among = "variables.running"
+		}
+		v.variables = append(v.variables, variable{"wrong", fmt.Sprintf("%s.filter(c, !(%s))", among, strings.Join(right, " && "))})
+		conditions = append(conditions, "variables.wrong.size() == 0")
+		names = `(variables.wrong.size() == 0 ? "" : " in " + variables.wrong.map(c, c.name).join(", "))`
+	}
+	if len(conditions) == 0 {
+		return v
+	}
+	v.condition = strings.Join(conditions, " && ")
+	rule := fmt.Sprintf("%s/%s", r.Factor, r.ID)
+	text := policy.OneLine(fmt.Sprintf(": %s. %s (twelvefold explain %s)", strings.TrimSuffix(r.Title, "."), r.Page.Fix, r.ID))
+	v.message = rule + text
+	v.messageExpression = fmt.Sprintf("variables.prefix + %s + %s + %s", quote(rule), names, quote(text))
+	return v
+}
 
-// export writes a rule for every part of the policy in which it denies.
-func (e *exporter) export(info policy.RuleInfo, build builder, failure string) {
+// export writes a rule for every part of the policy in which it denies. A builder makes the validation of a rule, or says
+// why it can't; one and a reason mean that there is more to the rule.
+func (e *exporter) export(info policy.RuleInfo, f form, build func(part) (validation, string)) {
 	reasons := map[string]bool{}
 	for i := -1; i < len(e.policy.Spec().Namespaces); i++ {
 		effective := e.policy.Within(i)
@@ -66,14 +98,18 @@ func (e *exporter) export(info policy.RuleInfo, build builder, failure string) {
 			continue
 		}
 		weak := policy.At(policy.Warn)
-		validations, reason := build(effective, effective.Level(info, &weak, policy.Deny) == policy.Deny)
+		v, reason := build(part{effective, info, effective.Level(info, &weak, policy.Deny) == policy.Deny})
 		if reason != "" && !reasons[reason] {
 			reasons[reason] = true
 			e.notes = append(e.notes, fmt.Sprintf("%s/%s: %s", info.Factor, info.ID, reason))
 		}
-		if len(validations) > 0 {
-			e.add(info, i, where, validations, failure)
+		if v.condition == "" {
+			continue
 		}
+		if f.mended && !slices.Contains(e.mended, info.ID) {
+			e.mended = append(e.mended, info.ID)
+		}
+		e.add(info, f, i, where, v)
 	}
 }
 
@@ -88,10 +124,8 @@ func (e *exporter) where(info policy.RuleInfo, effective *policy.Effective, i in
 			conditions = append(conditions, "!("+matches(ns.Match)+")")
 		}
 	}
-	if info.Factor == "VII" || info.Factor == "VIII" {
-		if _, builtIn := rules.Find(info.ID); builtIn {
-			conditions = append(conditions, `!variables.workload.matches("^(Job|CronJob)/")`)
-		}
+	if _, builtIn := rules.Find(info.ID); builtIn && rules.ExemptsJobs(info) {
+		conditions = append(conditions, "!"+job)
 	}
 	all, profiles := level(info, nil, effective)
 	if !all && len(profiles) == 0 {
@@ -131,51 +165,81 @@ func level(info policy.RuleInfo, own *policy.Levels, effective *policy.Effective
 	return false, profiles
 }
 
-// add writes a policy and its binding.
-func (e *exporter) add(info policy.RuleInfo, i int, where string, validations []validation, failure string) {
+// add writes a policy and its bindings: one that denies, and one that warns of templates whose pods will be denied.
+func (e *exporter) add(info policy.RuleInfo, f form, i int, where string, v validation) {
 	name := "twelvefold-" + info.ID
 	if i >= 0 {
 		name = fmt.Sprintf("%s-%d", name, i)
 	}
 	var variables []any
-	add := func(v variable) {
+	for _, v := range slices.Concat(e.variables(info, f), []variable{{"judged", where}}, v.variables) {
 		variables = append(variables, map[string]any{"name": v.name, "expression": v.expression})
 	}
-	for _, v := range e.variables(info) {
-		add(v)
+	check := map[string]any{"expression": "!variables.judged || " + v.condition, "message": policy.OneLine(v.message), "reason": "Invalid"}
+	if v.messageExpression != "" {
+		check["messageExpression"] = v.messageExpression
 	}
-	add(variable{"judged", where})
-	var list []any
-	for _, v := range validations {
-		for _, more := range v.variables {
-			add(more)
-		}
-		item := map[string]any{"expression": "!variables.judged || (" + v.expression + ")", "message": policy.OneLine(v.message), "reason": "Invalid"}
-		if v.messageExpression != "" {
-			item["messageExpression"] = v.messageExpression
-		}
-		list = append(list, item)
+	spec := map[string]any{"failurePolicy": "Fail", "variables": variables, "validations": []any{check}}
+	if f.costly {
+		spec["failurePolicy"] = "Ignore"
 	}
-	metadata := map[string]any{"name": name, "labels": map[string]any{"app.kubernetes.io/part-of": "twelvefold"},
-		"annotations": map[string]any{"twelvefold.dev/policy-hash": e.policy.Hash()}}
-	e.objects = append(e.objects, map[string]any{
-		"apiVersion": apiVersion, "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
-		"spec": map[string]any{
-			"failurePolicy": failure,
-			"matchConstraints": map[string]any{"resourceRules": []any{map[string]any{
-				"apiGroups": []any{""}, "apiVersions": []any{"v1"}, "resources": []any{"pods"}, "operations": []any{"CREATE"}, "scope": "Namespaced"}}},
-			"variables": variables, "validations": list,
-		},
-	}, map[string]any{
-		"apiVersion": apiVersion, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
-		"spec": map[string]any{
-			"policyName": name, "validationActions": []any{"Deny"},
-			"matchResources": map[string]any{"namespaceSelector": map[string]any{
-				"matchLabels":      map[string]any{"twelvefold.dev/admission": "enabled"},
-				"matchExpressions": []any{map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": []any{"kube-system"}}},
+	denied := pods
+	if f.ephemeral {
+		denied = append(slices.Clone(denied), ephemeralContainers)
+	}
+	matched, warned := denied, []any(nil)
+	if f.templates() {
+		matched, warned = append(slices.Clone(denied), workloads("CREATE", "UPDATE")...), workloads("CREATE", "UPDATE")
+		if e.policy.DeniesTemplates() { // but for updates: they may not be what made it wrong
+			denied, warned = append(slices.Clone(denied), workloads("CREATE")...), workloads("UPDATE")
+		}
+		spec["matchConditions"] = []any{map[string]any{"name": "new-template", "expression": newTemplate}}
+	}
+	spec["matchConstraints"] = map[string]any{"resourceRules": matched}
+	e.object("ValidatingAdmissionPolicy", name, spec)
+	e.bind(name, name, "Deny", denied)
+	if warned != nil {
+		e.bind(name+"-templates", name, "Warn", warned)
+	}
+}
+
+func (e *exporter) bind(name, policyName, action string, resources []any) {
+	e.object("ValidatingAdmissionPolicyBinding", name, map[string]any{
+		"policyName": policyName, "validationActions": []any{action},
+		"matchResources": map[string]any{
+			"resourceRules": resources,
+			"namespaceSelector": map[string]any{
+				"matchLabels": map[string]any{"twelvefold.dev/admission": "enabled"},
+				"matchExpressions": []any{
+					map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded},
+					map[string]any{"key": "control-plane", "operator": "NotIn", "values": []string{"true"}},
+					map[string]any{"key": "kubernetes.azure.com/managedby", "operator": "NotIn", "values": []string{"aks"}},
+				},
 			}},
-		},
 	})
+}
+
+// excluded are the namespaces that the chart's webhooks leave alone by default, whatever their labels say.
+var excluded = []string{"kube-system", "kube-public", "kube-node-lease", "aks-command", "aks-istio-egress", "aks-istio-ingress", "aks-istio-system",
+	"app-routing-system", "azure-arc", "calico-system", "dapr-system", "flux-system", "gatekeeper-system", "tigera-operator"}
+
+func (e *exporter) object(kind, name string, spec map[string]any) {
+	e.objects = append(e.objects, map[string]any{"apiVersion": apiVersion, "kind": kind, "spec": spec, "metadata": map[string]any{"name": name,
+		"labels":      map[string]any{"app.kubernetes.io/part-of": "twelvefold", "twelvefold.dev/exported": "vap"},
+		"annotations": map[string]any{"twelvefold.dev/policy-hash": e.policy.Hash()}}})
+}
+
+func resources(group string, operations []any, names ...any) map[string]any {
+	return map[string]any{"apiGroups": []any{group}, "apiVersions": []any{"v1"}, "resources": names, "operations": operations, "scope": "Namespaced"}
+}
+
+var (
+	pods                = []any{resources("", []any{"CREATE"}, "pods")}
+	ephemeralContainers = resources("", []any{"UPDATE"}, "pods/ephemeralcontainers")
+)
+
+func workloads(operations ...any) []any {
+	return []any{resources("apps", operations, "deployments", "statefulsets", "daemonsets", "replicasets"), resources("batch", operations, "jobs", "cronjobs")}
 }
 
 const apiVersion = "admissionregistration.k8s.io/v1"
@@ -184,11 +248,14 @@ func (e *exporter) yaml() ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# The denials of policy %s that the API server can judge by itself, in namespaces with twelvefold.dev/admission=enabled.\n", e.policy.Hash())
 	fmt.Fprintf(&b, "# Written by twelvefold export vap; write it again after every change of the policy, and when an exemption ends.\n")
-	if len(e.notes) > 0 {
-		fmt.Fprintln(&b, "# Only the webhook judges:")
+	if len(e.notes)+len(e.mended) > 0 {
+		fmt.Fprintln(&b, "# What is left to the webhook:")
 	}
 	for _, note := range e.notes {
 		fmt.Fprintf(&b, "#   %s\n", policy.OneLine(note))
+	}
+	if len(e.mended) > 0 {
+		fmt.Fprintf(&b, "#   templates of workloads, which the webhook may mend: %s\n", strings.Join(e.mended, ", "))
 	}
 	for _, o := range e.objects {
 		text, err := yaml.Marshal(o)

@@ -1,11 +1,15 @@
 package vap
 
 import (
+	"os"
 	"path"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/expression"
@@ -14,13 +18,18 @@ import (
 
 var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
-func export(t *testing.T, spec string) string {
+func parse(t *testing.T, spec string) *policy.Policy {
 	t.Helper()
 	p, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: "+policy.Kind+"\nspec:\n"+spec), rules.Catalogue{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := Export(p, now)
+	return p
+}
+
+func export(t *testing.T, spec string) string {
+	t.Helper()
+	text, err := Export(parse(t, spec), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +57,26 @@ func TestFormsAreOfRules(t *testing.T) {
 		if _, known := rules.Find(id); !known {
 			t.Errorf("there is no rule %s", id)
 		}
+		if _, both := reasons[id]; both {
+			t.Errorf("%s has a form, and a reason to have none", id)
+		}
+	}
+}
+
+// What the webhook never judges, no policy judges.
+func TestNamespacesAreExcludedAsByTheChart(t *testing.T) {
+	text, err := os.ReadFile("../../charts/twelvefold/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values struct {
+		ExcludedNamespaces []string `yaml:"excludedNamespaces"`
+	}
+	if err := yaml.Unmarshal(text, &values); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(values.ExcludedNamespaces, excluded); diff != "" {
+		t.Errorf("the chart's excludedNamespaces (-chart +policies):\n%s", diff)
 	}
 }
 

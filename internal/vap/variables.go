@@ -14,21 +14,44 @@ import (
 // notMirrored is false for mirror pods, which run whether they are admitted or not. Only kubelets make them.
 const notMirrored = `!("system:nodes" in request.userInfo.?groups.orValue([]) && "kubernetes.io/config.mirror" in object.metadata.?annotations.orValue({}))`
 
-// variables are what the forms of rules and the conditions of policies build on.
-func (e *exporter) variables(info policy.RuleInfo) []variable {
+// newTemplate is true of what may have made a pod worse: of workloads, those that no other one makes, with a template that
+// is not what it was.
+const newTemplate = `request.kind.kind == "Pod" || !object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))` +
+	` && (request.operation == "CREATE" || object.spec != oldObject.spec)`
+
+// variables are what the forms of rules and the conditions of policies build on. The pod may be that of a template, which is
+// judged as if its controller made it.
+func (e *exporter) variables(info policy.RuleInfo, f form) []variable {
+	pod, workload, prefix := "object", podWorkload, `""`
+	if f.templates() {
+		// dyn, since each kind has one of the fields only, and the API server checks types.
+		pod = `request.kind.kind == "Pod" ? dyn(object) : request.kind.kind == "CronJob" ? dyn(object).spec.jobTemplate.spec.template : dyn(object).spec.template`
+		workload = `request.kind.kind != "Pod" ? request.kind.kind + "/" + object.metadata.?name.orValue("") : ` + podWorkload
+		prefix = `request.kind.kind == "Pod" ? "" : "its pods will be denied: "`
+	}
+	all := `variables.spec.containers + variables.spec.?initContainers.orValue([])`
+	if f.ephemeral {
+		all = `request.?subResource.orValue("") == "ephemeralcontainers" ? variables.spec.?ephemeralContainers.orValue([])` +
+			`.filter(c, !oldObject.spec.?ephemeralContainers.orValue([]).exists(o, o.name == c.name)) : ` + all
+	}
 	return []variable{
+		{"pod", pod},
+		{"spec", `variables.pod.spec`},
+		{"prefix", prefix},
 		{"byController", byController(e.policy.Spec().AllowedRequester)},
 		// An ownerReference alone can be forged.
 		{"owners", `variables.byController ? object.metadata.?ownerReferences.orValue([]).filter(o, o.?controller.orValue(false)) : []`},
 		{"hash", `"-" + object.metadata.?labels[?"pod-template-hash"].orValue("")`},
-		{"workload", `variables.owners.size() == 0 ? "" :` +
-			` variables.owners[0].kind == "ReplicaSet" && variables.hash != "-" && variables.owners[0].name.endsWith(variables.hash)` +
-			` ? "Deployment/" + variables.owners[0].name.substring(0, variables.owners[0].name.size() - variables.hash.size())` +
-			` : variables.owners[0].kind + "/" + variables.owners[0].name`},
-		{"containers", containers(`object.spec.containers + object.spec.?initContainers.orValue([])`, e.ignored(info))},
-		{"running", containers(`object.spec.containers + object.spec.?initContainers.orValue([]).filter(c, c.?restartPolicy.orValue("") == "Always")`, e.ignored(info))},
+		{"workload", workload},
+		{"containers", containers(all, e.ignored(info))},
+		{"running", containers(`variables.spec.containers + variables.spec.?initContainers.orValue([]).filter(c, c.?restartPolicy.orValue("") == "Always")`, e.ignored(info))},
 	}
 }
+
+const podWorkload = `variables.owners.size() == 0 ? "" :` +
+	` variables.owners[0].kind == "ReplicaSet" && variables.hash != "-" && variables.owners[0].name.endsWith(variables.hash)` +
+	` ? "Deployment/" + variables.owners[0].name.substring(0, variables.owners[0].name.size() - variables.hash.size())` +
+	` : variables.owners[0].kind + "/" + variables.owners[0].name`
 
 func byController(allowed []string) string {
 	user := `request.userInfo.?username.orValue("")`

@@ -3,9 +3,14 @@
 package e2e
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -102,6 +107,42 @@ func TestDeploymentsWarn(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustHaveAll(t, "warnings", strings.Join(warnings, "\n"), "V/mutable-tag", `spec.template.spec.containers[name="web"].image`)
+}
+
+// The page of denials says what `kubectl describe replicaset` shows where the pods of a Deployment are refused.
+func TestReplicaSetsTellOfDenials(t *testing.T) {
+	text, err := os.ReadFile("../../docs/denials.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, several, _ := strings.Cut(string(text), "\n## Several at once\n")
+	blocks := regexp.MustCompile("(?ms)^```(?:yaml)?\n(.*?)^```$").FindAllStringSubmatch(several, -1)
+	if len(blocks) != 5 {
+		t.Fatalf("the page has %d blocks about several findings", len(blocks))
+	}
+	p := newPlace(t, "denials", map[string]string{"twelvefold.dev/admission": "enabled", "pod-security.kubernetes.io/enforce": "privileged"})
+	p.apply(blocks[0][1])
+	age := regexp.MustCompile(`(FailedCreate) +\S+(?: \(x\d+ over \S+\))?  `)
+	columns := func(text string) string { // are as wide as the age is long
+		text = age.ReplaceAllString(text, "$1  1s  ")
+		text = regexp.MustCompile(`(?m) +$`).ReplaceAllString(text, "")
+		return regexp.MustCompile(`-{4,}| {2,}`).ReplaceAllString(text, "  ")
+	}
+	err = eventually(t.Context(), time.Minute, func(ctx context.Context) error {
+		out, err := command(ctx, "docker", "exec", clusterName+"-control-plane", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf",
+			"-n", p.name, "describe", "replicaset")
+		if err != nil {
+			return err
+		}
+		_, events, _ := strings.Cut(out, "\nEvents:\n")
+		if diff := cmp.Diff(columns(blocks[3][1]), columns("Events:\n"+events)); diff != "" {
+			return fmt.Errorf("kubectl describe replicaset (-page +kubectl):\n%s", diff)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // Without the label nothing is judged, and nothing is changed.

@@ -59,6 +59,7 @@ func TestWebhook(t *testing.T) {
 	})
 	t.Run("secrets are verified", func(t *testing.T) { verified(t, webhook, azure) })
 	t.Run("a policy takes effect without a restart", reloaded)
+	t.Run("kubectl shows what the page of denials says", shown)
 	t.Run("a bad policy changes nothing, across a restart either", func(t *testing.T) {
 		badPolicy(t, webhook, func() *process {
 			webhook.stop(t)
@@ -154,10 +155,11 @@ func denied(t *testing.T) {
 	}
 }
 
+const sampleDeployment = `{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {selector: {matchLabels: {a: b}},
+	template: {metadata: {labels: {a: b}}, spec: {containers: [{name: web, image: "IMAGE"}]}}}}`
+
 func warned(t *testing.T) {
-	const deployment = `{apiVersion: apps/v1, kind: Deployment, metadata: {name: web}, spec: {selector: {matchLabels: {a: b}},
-		template: {metadata: {labels: {a: b}}, spec: {containers: [{name: web, image: "web:latest"}]}}}}`
-	_, stderr, code := kubectl(t, deployment, "apply", "-n", optedIn(t), "-f", "-")
+	_, stderr, code := kubectl(t, strings.Replace(sampleDeployment, "IMAGE", "web:latest", 1), "apply", "-n", optedIn(t), "-f", "-")
 	if code != 0 || !strings.Contains(stderr, `Warning: its pods will be denied: V/mutable-tag spec.template.spec.containers[name="web"].image: `) {
 		t.Errorf("kubectl ends with %d and says:\n%s", code, stderr)
 	}

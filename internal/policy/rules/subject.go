@@ -116,7 +116,7 @@ func (s *Subject) levels() *policy.Levels {
 }
 
 // nodeAgentRules are those that ask for them.
-var nodeAgentRules = []string{"host-network", "host-port", "host-state"}
+var nodeAgentRules = []string{"host-dependency", "host-network", "host-port", "host-state", "shared-host-process"}
 
 // NodeAgentLevels are the levels of a rule for the pods of DaemonSets, where they are others than for all else.
 func NodeAgentLevels(rule string) (*policy.Levels, bool) {
@@ -128,7 +128,7 @@ var jobExempt = []string{"probe-identical", "readiness-missing", "slow-start", "
 
 // exempt says whether a rule does not apply to this kind of pod at all.
 func (s *Subject) exempt(r *Rule) bool {
-	return s.IsJob() && (r.Factor == "VII" || r.Factor == "VIII" || slices.Contains(jobExempt, r.ID))
+	return s.IsJob() && ExemptsJobs(r.RuleInfo)
 }
 
 // EnvPath is the path of an environment variable.

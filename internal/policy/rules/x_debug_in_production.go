@@ -69,7 +69,7 @@ func checkDebugInProduction(s *Subject, report func(Violation)) {
 			if debug, known := debugSwitches[e.Name]; known && slices.Contains(debug.values, value) {
 				fix := "leave it out"
 				if debug.instead != "" {
-					fix = "value: \"" + debug.instead + "\""
+					fix = "write value: \"" + debug.instead + "\""
 				}
 				report(c.At(path, e.Name+" turns debugging on in production", fix))
 			} else if seen := debugger(strings.Fields(e.Value)); seen != "" {
