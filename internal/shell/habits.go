@@ -43,13 +43,17 @@ func SwallowsSignals(argv []string) bool {
 // WaitsForEver says whether a script holds a loop that sleeps until something happens, and counts neither rounds nor time.
 func WaitsForEver(argv []string) bool {
 	file := parsed(argv)
-	if file == nil {
+	if file == nil || bounded(argv, unwrap(argv)) {
 		return false
 	}
 	found := false
 	syntax.Walk(file, func(node syntax.Node) bool {
-		if loop, ok := node.(*syntax.WhileClause); ok && waits(loop) {
-			found = true
+		switch loop := node.(type) {
+		case *syntax.WhileClause:
+			found = found || waits(loop)
+		case *syntax.ForClause: // for ((;;))
+			c, isC := loop.Loop.(*syntax.CStyleLoop)
+			found = found || isC && c.Cond == nil && waits(loop)
 		}
 		return !found
 	})
@@ -59,7 +63,7 @@ func WaitsForEver(argv []string) bool {
 // counting are words in a loop that tell of rounds or of time.
 var counting = []string{"-lt", "-le", "-gt", "-ge", "expr", "let", "date", "timeout", "seq"}
 
-func waits(loop *syntax.WhileClause) bool {
+func waits(loop syntax.Node) bool {
 	sleeps, bounded := false, false
 	syntax.Walk(loop, func(node syntax.Node) bool {
 		switch n := node.(type) {

@@ -44,6 +44,8 @@ func TestWaitsForEver(t *testing.T) {
 		"i=0; until nc -z db 5432; do i=$((i+1)); [ $i -gt 30 ] && exit 1; sleep 2; done": false,
 		"until [ $(date +%s) = 1 ]; do sleep 1; done":                                     false,
 		"while read line; do echo $line; done < file":                                     false, // ends with the file
+		"for ((;;)); do nc -z db 5432 && break; sleep 1; done":                            true,
+		"for ((i=0; i<9; i++)); do nc -z db 5432 && break; sleep 1; done":                 false,
 		"sleep 10": false,
 	} {
 		if got := shell.WaitsForEver([]string{"sh", "-c", script}); got != want {
