@@ -40,6 +40,29 @@ func SwallowsSignals(argv []string) bool {
 	return commands > 1 && !handled
 }
 
+// BashGivesWay says whether an argument vector is a script of bash that ends in a simple command: since 5.1 bash replaces
+// itself by that one, as all shells do by a script's only one.
+func BashGivesWay(argv []string) bool {
+	file := parsed(argv)
+	if file == nil || len(file.Stmts) == 0 || path.Base(unwrap(argv)[0]) != "bash" {
+		return false
+	}
+	last := file.Stmts[len(file.Stmts)-1]
+	for {
+		if len(last.Redirs) > 0 || last.Background || last.Negated {
+			return false
+		}
+		and, ok := last.Cmd.(*syntax.BinaryCmd)
+		if !ok {
+			return isCall(last)
+		}
+		if and.Op != syntax.AndStmt && and.Op != syntax.OrStmt {
+			return false
+		}
+		last = and.Y
+	}
+}
+
 // WaitsForEver says whether a script holds a loop that sleeps until something happens, and counts neither rounds nor time.
 func WaitsForEver(argv []string) bool {
 	file := parsed(argv)

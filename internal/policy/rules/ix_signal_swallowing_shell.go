@@ -3,6 +3,8 @@ package rules
 import (
 	corev1 "k8s.io/api/core/v1"
 
+	"slices"
+
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
 )
@@ -18,7 +20,7 @@ func init() {
 			Title:   "A shell keeps SIGTERM from the app",
 			Why:     "The kubelet sends SIGTERM to the container's first process. If that is a shell which waits for the app, the app hears nothing: it works on until the grace period is over and is then killed in the middle of its requests. Every rollout takes 30 seconds longer than it must, and loses work.",
 			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container.",
-			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. A script in a file of the image can't be looked into.",
+			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; a preStop hook that sends the signal or tells the app to stop (kill, nginx -s quit); scripts that only sleep; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. bash from 5.1 on replaces itself by the last of several commands, so that a script for bash which ends in a simple command is only audited. A script in a file of the image can't be looked into.",
 			Example: "command: [\"sh\", \"-c\", \"cd /app && exec node server.js\"]\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -26,11 +28,30 @@ func init() {
 				return
 			}
 			for _, c := range s.Containers(Main, Sidecar) {
-				if shell.SwallowsSignals(c.Argv()) {
-					report(c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command"))
+				if !shell.SwallowsSignals(c.Argv()) || idles(c.Commands()) || c.isStoppedByHook() {
+					continue
 				}
+				v := c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command")
+				if _, ok := shell.WithExec(c.Argv()); !ok {
+					v.Fix = "let the script end in exec <app>; where it can't, trap TERM and pass it on: trap 'kill $!' TERM; <app> & wait"
+				} else if shell.BashGivesWay(c.Argv()) {
+					v.Max = policy.Audit
+					v.Message = "a bash older than 5.1 stays in front of the app, and SIGTERM ends there"
+				}
+				report(v)
 			}
 		},
+	})
+}
+
+// isStoppedByHook says whether the preStop hook sends the signal, or tells the app to stop: SIGTERM comes after it.
+func (c Container) isStoppedByHook() bool {
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Exec == nil {
+		return false
+	}
+	return slices.ContainsFunc(shell.Parse(c.Lifecycle.PreStop.Exec.Command), func(command shell.Command) bool {
+		return slices.Contains([]string{"kill", "pkill", "killall"}, command.Name()) ||
+			slices.ContainsFunc(command.Args(), func(arg string) bool { return slices.Contains([]string{"stop", "shutdown", "quit"}, arg) })
 	})
 }
 
