@@ -20,7 +20,7 @@ func init() {
 			Fix: "Revoke the secret: it has been seen. Put the new one into Key Vault and write a reference in its place; the app still finds it in the same variable. " +
 				"Where a command needs it, let the command read the variable: $(NAME) in command and args, \"$NAME\" in a script. A managed identity needs no secret at all.",
 			Allowed: "valueFrom; $(VAR); Key Vault references; placeholders in <…>, ${…}, {{…}} and ***; a connection string without a password, such as one with " +
-				"Authentication=Active Directory Default; an InstrumentationKey, which only lets telemetry in. The documented key of the storage emulator Azurite warns and never denies.",
+				"Authentication=Active Directory Default; an InstrumentationKey, which only lets telemetry in; Google API keys and JWTs in variables that frontends publish (NEXT_PUBLIC_, VITE_, REACT_APP_). The documented key of the storage emulator Azurite warns and never denies.",
 			Example: "env:\n- name: AzureWebJobsStorage\n  value: \"@Microsoft.KeyVault(VaultName=shop;SecretName=jobs-storage)\"\n",
 		},
 		Check: checkLiteralSecret,
