@@ -32,7 +32,7 @@ func init() {
 }
 
 var (
-	codeFile = regexp.MustCompile(`\.(sh|bash|py|js|mjs|cjs|rb|pl|php|jar|war|dll)$`)
+	codeFile = regexp.MustCompile(`\.(sh|bash|py|js|mjs|cjs|ts|rb|pl|php|ps1|jar|war|class|dll)$`)
 	// settingsFile are names of settings in a programming language.
 	settingsFile = regexp.MustCompile(`(?i)(^|[-_.])(conf|config|configuration|settings|env|runtime|options|constants|variables)([-_.]|\d|$)`)
 	// plainFile are names that no one executes, whatever the mode says.
