@@ -171,7 +171,7 @@ func Collector(c *corev1.Container) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(ref.Base(), "agent") && strings.Contains(ref.Repository, "datadog") // its cluster-agent too
+	return strings.HasSuffix(ref.Base(), "agent") && (strings.Contains(ref.Repository, "datadog") || strings.Contains(ref.Registry, "datadog")) // its cluster-agent too
 }
 
 // program is the last segment of the image's name: redis for bitnami/redis:7.
