@@ -24,7 +24,7 @@ func init() {
 			Title:   "A container runs code from a ConfigMap",
 			Why:     "That code has no build, no version, no test and no scan, and whoever may edit ConfigMaps runs programs in the pod. It changes under running pods: half of them run the old one, and a rollback of the Deployment does not bring the old one back.",
 			Fix:     "Put the program into the image. Only what differs between environments belongs into a ConfigMap, with a mode of 0444.",
-			Allowed: "Init scripts of databases (/docker-entrypoint-initdb.d) and what the charts of databases bring into their pods; what nginx reads; settings written as code: config.js, env.js, settings.py, gunicorn.conf.py, superset_config.py.",
+			Allowed: "Files that programs of the image read, whatever they are called, and that the command does not run. Init scripts of databases (/docker-entrypoint-initdb.d) and what the charts of databases bring into their pods; what nginx reads; settings written as code: config.js, env.js, settings.py, gunicorn.conf.py, superset_config.py.",
 			Example: "volumes:\n- name: config\n  configMap: {name: shop, defaultMode: 0444}\n",
 		},
 		Check: checkCodeFromConfigMap,

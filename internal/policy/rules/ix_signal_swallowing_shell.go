@@ -19,7 +19,7 @@ func init() {
 		Page: policy.Page{
 			Title:   "A shell keeps SIGTERM from the app",
 			Why:     "The kubelet sends SIGTERM to the container's first process. If that is a shell which waits for the app, the app hears nothing: it works on until the grace period is over and is then killed in the middle of its requests. Every rollout takes 30 seconds longer than it must, and loses work.",
-			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container.",
+			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container. Where exec doesn't do, because of a pipe or a loop, trap TERM and pass it on.",
 			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; a preStop hook that sends the signal or tells the app to stop (kill, nginx -s quit); scripts that only sleep; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. bash from 5.1 on replaces itself by the last of several commands, so that a script for bash which ends in a simple command is only audited. A script in a file of the image can't be looked into.",
 			Example: "command: [\"sh\", \"-c\", \"cd /app && exec node server.js\"]\n",
 		},

@@ -19,7 +19,7 @@ func init() {
 			Title:   "The app goes into the background",
 			Why:     "Kubernetes watches a container's first process only. One that has made a daemon of itself crashes unseen: no restart, no exit code, no signal at the end, and its output goes nowhere. There is no systemd in a container that could look after it.",
 			Fix:     "Start the app in the foreground, by exec where a script does it: nginx -g 'daemon off;', php-fpm -F, httpd -DFOREGROUND, redis-server --daemonize no.",
-			Allowed: "A process in the background of a script that goes on with something else, or waits for it (process-supervisor looks at two servers); --daemon=false, --no-daemon, --daemonize no, --foreground; Jobs.",
+			Allowed: "A process in the background of a script that goes on with something else, or waits for it (process-supervisor looks at two servers), but not one that only sleeps then; sleep infinity & wait, behind a trap; --daemon=false, --no-daemon, --daemonize no, --foreground; Jobs.",
 			Example: "command: [\"gunicorn\", \"--bind=:8080\", \"app:app\"]   # no nohup, no &, no --daemon\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {

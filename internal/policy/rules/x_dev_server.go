@@ -19,7 +19,7 @@ func init() {
 			Title:   "The app runs under a development server",
 			Why:     "Development servers watch files, compile at start, show stack traces to everyone and serve one request after the other. Their makers say not to expose them. What is tested on one of them is another program than what production runs.",
 			Fix:     "Build at build time and start the production server: node dist/server.js, next start, gunicorn, uvicorn without --reload, php-fpm, a static web server for what webpack or vite has built.",
-			Allowed: "next start, vite build, ng build, react-scripts build, uvicorn without --reload, and node --watch=false; Jobs and pods that run to their end.",
+			Allowed: "next start, fastapi run, nest start, vite build, ng build, react-scripts build, uvicorn without --reload, and node --watch=false; Jobs and pods that run to their end.",
 			Example: "command: [\"gunicorn\", \"--bind=:8080\", \"shop:app\"]   # not: flask run --debug\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
