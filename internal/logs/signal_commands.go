@@ -142,6 +142,10 @@ func (f flag) signal(program string, all []flag) (Signal, bool) {
 			return Signal{}, false // said above
 		}
 		return Signal{Name: "log-file-flag", Confidence: Likely, Path: file, Instead: "remove it, or name /dev/stdout"}, true
+	case "log.file", "log.filePath", "accesslog.filepath", "log-path", "log-error", "general-log-file", "redirect-stdout":
+		if file != "" || IsLog(f.value) { // the same names stand before other things
+			return Signal{Name: "log-file-flag", Confidence: Likely, Path: file, Instead: "remove it, or name /dev/stdout"}, true
+		}
 	case "access-logfile", "error-logfile":
 		return Signal{Name: "gunicorn-logfile", Confidence: Likely, Path: file, Instead: "write --" + f.name + "=-"}, true
 	case "slow-query-log-file":

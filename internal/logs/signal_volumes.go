@@ -92,10 +92,13 @@ func restored(pod *corev1.Pod, mount corev1.VolumeMount) bool {
 	})
 }
 
-// transactions says whether a "log" is data: Kafka's log.dirs, ZooKeeper's transaction log, or anything that persists
-// below /var/lib, where the filesystem hierarchy keeps state.
+// taskLogs are logs that are a product's data, by its image: it shows to its users what their tasks have printed.
+var taskLogs = map[string]string{"airflow": "/opt/airflow/logs", "harbor-jobservice": "/var/log/jobs"}
+
+// transactions says whether a "log" is data: Kafka's log.dirs, ZooKeeper's transaction log, what a product shows of its
+// users' tasks, or anything that persists below /var/lib, where the filesystem hierarchy keeps state.
 func transactions(c *corev1.Container, dir string, ephemeral bool) bool {
-	if !ephemeral && under(dir, "/var/lib") {
+	if !ephemeral && under(dir, "/var/lib") || taskLogs[program(c)] == dir {
 		return true
 	}
 	for _, e := range c.Env {

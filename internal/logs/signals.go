@@ -121,6 +121,8 @@ func envSignals(c *corev1.Container) []Signal {
 			}
 		case name == "CATALINA_OUT":
 			add(Signal{Name: "catalina-out", Confidence: Likely, Path: absolute(e.Value), Instead: "write CATALINA_OUT=/dev/stdout, or start with catalina.sh run"})
+		case (strings.HasSuffix(name, "LOG_FILE") || strings.HasSuffix(name, "LOGFILE") || name == "RABBITMQ_LOGS") && (path.IsAbs(e.Value) || IsLog(e.Value)):
+			add(Signal{Name: "log-file-flag", Confidence: Likely, Path: absolute(e.Value), Instead: "remove " + name + ", or write /dev/stdout"})
 		case name == "LOGGING_FILE_NAME" || name == "LOGGING_FILE_PATH":
 			file := e.Value
 			if name == "LOGGING_FILE_PATH" {
@@ -172,7 +174,7 @@ func Collector(c *corev1.Container) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(ref.Base(), "agent") && strings.Contains(ref.Repository, "datadog") // its cluster-agent too
+	return strings.HasSuffix(ref.Base(), "agent") && (strings.Contains(ref.Repository, "datadog") || strings.Contains(ref.Registry, "datadog")) // its cluster-agent too
 }
 
 // program is the last segment of the image's name: redis for bitnami/redis:7.

@@ -21,6 +21,10 @@ func TestSignalPaths(t *testing.T) {
 		want      []string
 	}{
 		"flag":              {corev1.Container{Args: []string{"--log-file", "/a/b.log"}}, []string{"log-file-flag /a/b.log"}},
+		"traefik":           {corev1.Container{Args: []string{"--log.filePath=/a/b.log", "--log.level=INFO"}}, []string{"log-file-flag /a/b.log"}},
+		"mysqld":            {corev1.Container{Args: []string{"--log-error=/a/e.log", "--log-error-verbosity=2"}}, []string{"log-file-flag /a/e.log"}},
+		"another path":      {corev1.Container{Args: []string{"--log-path=api.requests", "--log-error=true"}}, nil},
+		"env file":          {corev1.Container{Env: []corev1.EnvVar{{Name: "APP_LOG_FILE", Value: "/a/b.log"}, {Name: "LOG_FILE_SIZE", Value: "/5"}, {Name: "LOG_FILE", Value: "/dev/stdout"}}}, []string{"log-file-flag /a/b.log"}},
 		"attached":          {corev1.Container{Args: []string{"--log_file=/a/../b.log"}}, []string{"log-file-flag /b.log"}},
 		"relative":          {corev1.Container{Args: []string{"--log-file=b.log"}}, []string{"log-file-flag "}},
 		"variable":          {corev1.Container{Args: []string{"--log-file=/logs/$(NAME)"}}, []string{"log-file-flag "}},

@@ -3,12 +3,16 @@ package secretscan
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"strings"
 )
 
 // connectionString finds keys and passwords in strings of key=value pairs, as Azure, ADO.NET, JDBC and libpq have them. A
 // key tells nothing by itself: Password beside Server is a connection string, in a sentence it is a word.
 func connectionString(text string) (Secret, bool) {
+	if m := oracleThin.FindStringSubmatch(text); m != nil && literal(m[1]) {
+		return Secret{Kind: "JDBC URL with a password"}, true
+	}
 	if !strings.Contains(text, "=") {
 		return Secret{}, false
 	}
@@ -42,6 +46,8 @@ func connectionString(text string) (Secret, bool) {
 		return Secret{}, false
 	}
 	switch {
+	case strings.Contains(text, "LoginModule ") && p.has("username"):
+		return Secret{Kind: "JAAS configuration with a password"}, true
 	case p.has("server", "datasource", "address", "addr", "networkaddress") || strings.Contains(text, "jdbc:sqlserver:"):
 		return Secret{Kind: "SQL connection string with a password"}, true
 	case p.after("password") == ',':
@@ -53,6 +59,9 @@ func connectionString(text string) (Secret, bool) {
 	}
 	return Secret{}, false
 }
+
+// oracleThin is Oracle's own way to write user and password: jdbc:oracle:thin:user/password@host:1521/service.
+var oracleThin = regexp.MustCompile(`jdbc:oracle:thin:[^\s/:@"']+/([^\s@/"']+)@`)
 
 // pairKeys are the keys that matter, without blanks and in lower case.
 var pairKeys = map[string]bool{"accountkey": true, "accountendpoint": true, "sharedaccesskey": true, "sig": true, "sv": true, "se": true,

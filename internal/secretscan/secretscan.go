@@ -5,6 +5,11 @@
 // before anything is looked for.
 package secretscan
 
+import (
+	"slices"
+	"strings"
+)
+
 // Secret is what was found.
 type Secret struct {
 	Kind      string // "Azure storage account key"
@@ -29,13 +34,24 @@ func Find(name, text string) (Secret, bool) {
 }
 
 func find(name, text string) (Secret, bool) {
-	if kind, ok := token(text); ok {
+	if kind, ok := token(text); ok && !forBrowsers(name, kind) {
 		return Secret{Kind: kind}, true
 	}
 	if s, ok := connectionString(text); ok {
 		return s, true
 	}
 	return named(name, text)
+}
+
+// forBrowsers says whether the name tells that a key goes to every visitor: those of Firebase and Supabase are made for
+// it. Secrets of other kinds have no business there.
+func forBrowsers(name, kind string) bool {
+	if kind != "Google API key" && kind != "JWT" {
+		return false
+	}
+	return slices.ContainsFunc([]string{"NEXT_PUBLIC_", "NUXT_PUBLIC_", "EXPO_PUBLIC_", "PUBLIC_", "VITE_", "REACT_APP_", "VUE_APP_"}, func(prefix string) bool {
+		return strings.HasPrefix(name, prefix)
+	})
 }
 
 // maxText is the longest argument or variable that Linux hands to a program, in bytes (MAX_ARG_STRLEN): what is longer

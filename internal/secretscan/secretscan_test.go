@@ -35,6 +35,25 @@ var (
 		"registry":      body[:42] + "+ACR" + "A" + "FAKEf",
 		"functions":     body[:44] + "AzFu" + "FAKEf" + "A==",
 		"search":        body[:42] + "AzSe" + "A" + "FAKEf",
+		"api managem.":  body[:76] + "APIM" + "FAKEf" + "A==",
+		"event grid":    body[:33] + "AZEG" + "A" + "FAKEf" + "=",
+		"relay":         body[:33] + "+ARm" + "A" + "FAKEf" + "=",
+		"devops":        body[:76] + "AZDO" + "FAKE",
+		"openai azure":  body[:52] + "JQQJ9" + "9" + body[:26],
+		"pypi":          "pypi" + "-AgE" + body[:60],
+		"docker":        "dckr" + "_pat_" + body[:27],
+		"openai":        "sk" + "-" + body[:20] + "T3Blbk" + "FJ" + body[:20],
+		"openai proj":   "sk" + "-proj-" + body[:64],
+		"anthropic":     "sk" + "-ant-api03-" + body[:90],
+		"hugging face":  "hf" + "_" + body[:34],
+		"sendgrid":      "SG" + "." + body[:22] + "." + body[:43],
+		"grafana":       "glsa" + "_" + body[:32] + "_0123abcd",
+		"vault":         "hvs" + "." + body[:90],
+		"sentry":        "sntrys" + "_" + body[:64],
+		"databricks":    "dapi" + strings.Repeat("0f", 16),
+		"digitalocean":  "dop" + "_v1_" + strings.Repeat("0f", 32),
+		"shopify":       "shpat" + "_" + strings.Repeat("0f", 16),
+		"age":           "AGE-SECRET" + "-KEY-1" + strings.Repeat("QPZRY9", 9),
 	}
 )
 
@@ -67,6 +86,8 @@ func TestNothingFound(t *testing.T) {
 		"eyJ", "eyJhbGciOi.eyJzdWIi.x", "ghp_short", "npm_config_cache", "npm_package_config_some_quite_long_name_of_it", "AKIASHORT", "sk_live_x",
 		"sha512-" + base64.StdEncoding.EncodeToString([]byte(body[:64])), "registry.k8s.io/ingress-nginx/controller@sha256:" + strings.Repeat("0f", 32),
 		"dXNlcm5hbWUgYW5kIG5vIHBhc3N3b3JkIGhlcmU=", "InstrumentationKey=00000000-1111-2222-3333-444444444444;IngestionEndpoint=https://x",
+		`org.apache.kafka.common.security.plain.PlainLoginModule required username="a" password="${PASSWORD}";`, "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;",
+		"jdbc:oracle:thin:@//db:1521/shop", "jdbc:oracle:thin:shop/$(PASSWORD)@db:1521/shop", "pk_live_0123456789abcdefghij", "SG.short.x", "hf_hub_download", "sk-learn", "dapi", "hvs.x",
 		"Endpoint=sb://x.servicebus.windows.net/;Authentication=Managed Identity", "DOCKER_OPTS=--password-stdin --host=tcp://x",
 	} {
 		if s, ok := secretscan.Find("VALUE", text); ok {
@@ -99,16 +120,55 @@ func TestFindURL(t *testing.T) {
 	}
 }
 
+// Some secrets are certain only by their name, and some are none by it.
+func TestFindByName(t *testing.T) {
+	google, jwt := "AIza"+body[:35], "eyJhbGciOiJI.eyJzdWIiOiIx."+body[:43]
+	for _, test := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"VAULT_TOKEN", "s." + body[:24], true}, {"VALUE", "s." + body[:24], false},
+		{"MAPS", google, true}, {"NEXT_PUBLIC_FIREBASE_API_KEY", google, false}, {"VITE_SUPABASE_ANON_KEY", jwt, false}, {"REACT_APP_TOKEN", "ghp" + "_" + body[:36], true},
+		{"JAAS", `org.apache.kafka.common.security.plain.PlainLoginModule required username="a" password="x";`, true},
+		{"URL", "jdbc:oracle:thin:shop/tiger@//db:1521/shop", true},
+	} {
+		if s, ok := secretscan.Find(test.name, test.text); ok != test.want {
+			t.Errorf("%s: %+v %v", test.name, s, ok)
+		}
+	}
+}
+
 func TestSuspect(t *testing.T) {
 	const random = "kX9vQ2mZr7Lp0Tw"
-	for _, name := range []string{"PASSWORD", "db-password", "DbPassword", "Db__Password", "app.secret", "API_KEY", "apikey", "TOKEN", "--token", "CLIENT_SECRET_2", "DBPassword"} {
+	for _, name := range []string{"PASSWORD", "db-password", "DbPassword", "Db__Password", "app.secret", "API_KEY", "apikey", "TOKEN", "--token", "CLIENT_SECRET_2", "DBPassword",
+		"AZDO_PAT", "REDIS_AUTH", "SPEECH_KEY", "AZURE_SEARCH_ADMIN_KEY", "AIRFLOW__CORE__FERNET_KEY", "PGPASSWORD"} {
 		if !secretscan.Suspect(name, random) {
 			t.Errorf("%s is not suspect", name)
 		}
 	}
-	for _, name := range []string{"", "-", "KEY", "CACHE_KEY", "PUBLIC_KEY", "PASSWORD_FILE", "passwordFile", "TOKEN_TTL", "SECRET_NAME", "COMPASS", "BYPASS_CACHE", "SECRETARY", "KEY_ID"} {
+	for _, name := range []string{"", "-", "KEY", "CACHE_KEY", "PUBLIC_KEY", "PASSWORD_FILE", "passwordFile", "TOKEN_TTL", "SECRET_NAME", "COMPASS", "BYPASS_CACHE", "SECRETARY", "KEY_ID",
+		"PAT_COUNT", "AUTH_FLOW", "SECRET_MANAGER_PROJECT", "PRIMARY_KEY", "ROUTING_KEY"} {
 		if secretscan.Suspect(name, random) {
 			t.Errorf("%s is suspect", name)
+		}
+	}
+}
+
+// Keys in hex have less entropy by nature, and passwords of less than 12 characters can't have enough.
+func TestSuspectValues(t *testing.T) {
+	for value, want := range map[string]bool{
+		"40b244112641dd78dd4f93b6c9190dd4": true, "00000000000000000000000000000000": false, "deadbeefdeadbeef": false,
+		"S3cret-9x": true, "Passw0rd": true, "changeme": false, "password1": false, "development": false, "Str0ng-Pa55word": true,
+		"base64:Tf9Oo0DwqCPxXT9PAati6uDl2lecy4Uf=":              true,
+		"jwt,priv-key=/certs/jwt.pem,sign-method=RS256,ttl=10m": false,
+	} {
+		if got := secretscan.Suspect("DB_PASSWORD", value); got != want {
+			t.Errorf("%s: %v", value, got)
+		}
+	}
+	for _, value := range []string{"shop-db-8f7k2mbhc6", `["acr-pull-01","ghcr-pull"]`, "acr-pull-01, ghcr-pull", "secret/data/shop/v2"} {
+		if secretscan.Suspect("PULL_SECRET", value) {
+			t.Errorf("%s is the name of an object", value)
 		}
 	}
 }

@@ -27,6 +27,11 @@ var detectors = []detector{
 	{"Azure Container Registry password", []string{"+ACR"}, regexp.MustCompile(`[A-Za-z0-9/+]{42}\+ACR[A-D][A-Za-z0-9]{5}`)},
 	{"Azure Functions key", []string{"AzFu"}, regexp.MustCompile(`[\w-]{44}AzFu[\w-]{5}[AQgw]==`)},
 	{"Azure AI Search key", []string{"AzSe"}, regexp.MustCompile(`\b[A-Za-z0-9]{42}AzSe[A-D][A-Za-z0-9]{5}\b`)},
+	{"Azure API Management key", []string{"APIM"}, regexp.MustCompile(`[\w/+]{76}APIM[\w/+]{5}[AQgw]==`)},
+	{"Azure Event Grid key", []string{"AZEG"}, regexp.MustCompile(`[\w/+]{33}AZEG[A-P][\w/+]{5}=`)},
+	{"Azure Relay key", []string{"+ARm"}, regexp.MustCompile(`[\w/+]{33}\+ARm[A-P][\w/+]{5}=`)},
+	{"Azure DevOps token", []string{"AZDO"}, regexp.MustCompile(`\b[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}\b`)},
+	{"Azure key", []string{"JQQJ9"}, regexp.MustCompile(`\b[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}`)}, // Azure OpenAI, AI Search, Maps …
 	{"AWS access key", []string{"AKIA", "ASIA"}, regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{16}\b`)},
 	{"Google API key", []string{"AIza"}, regexp.MustCompile(`\bAIza[\w-]{35}`)},
 	{"Google OAuth client secret", []string{"GOCSPX-"}, regexp.MustCompile(`\bGOCSPX-[\w-]{28}`)},
@@ -40,6 +45,19 @@ var detectors = []detector{
 	{"Stripe key", []string{"k_live_", "k_test_"}, regexp.MustCompile(`\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}`)},
 	{"Stripe webhook secret", []string{"whsec_"}, regexp.MustCompile(`\bwhsec_[A-Za-z0-9+/=]{24,}`)},
 	{"npm token", []string{"npm_"}, regexp.MustCompile(`\bnpm_[A-Za-z0-9]{36}`)},
+	{"PyPI token", []string{"pypi-AgE"}, regexp.MustCompile(`\bpypi-AgE[\w-]{50,}`)},
+	{"Docker Hub token", []string{"dckr_"}, regexp.MustCompile(`\bdckr_(?:pat|oat)_[\w-]{27,}`)},
+	{"OpenAI key", []string{"T3BlbkFJ", "sk-proj-", "sk-svcacct-"}, regexp.MustCompile(`\bsk-(?:[\w-]{20,}T3BlbkFJ[\w-]{20,}|(?:proj|svcacct)-[\w-]{60,})`)},
+	{"Anthropic key", []string{"sk-ant-"}, regexp.MustCompile(`\bsk-ant-[a-z0-9]+-[\w-]{80,}`)},
+	{"Hugging Face token", []string{"hf_"}, regexp.MustCompile(`\bhf_[A-Za-z0-9]{34,}`)},
+	{"SendGrid key", []string{"SG."}, regexp.MustCompile(`\bSG\.[\w-]{20,24}\.[\w-]{39,50}`)},
+	{"Grafana token", []string{"glsa_"}, regexp.MustCompile(`\bglsa_[A-Za-z0-9]{32}_[0-9a-f]{8}`)},
+	{"Vault token", []string{"hvs.", "hvb.", "hvr."}, regexp.MustCompile(`\bhv[sbr]\.[\w-]{24,}`)},
+	{"Sentry token", []string{"sntrys_", "sntryu_"}, regexp.MustCompile(`\bsntry[su]_[\w=+/-]{60,}`)},
+	{"Databricks token", []string{"dapi"}, regexp.MustCompile(`\bdapi[0-9a-f]{32}`)},
+	{"DigitalOcean token", []string{"dop_v1_", "doo_v1_"}, regexp.MustCompile(`\bdo[po]_v1_[0-9a-f]{64}`)},
+	{"Shopify token", []string{"shpat_", "shpss_"}, regexp.MustCompile(`\bshp(?:at|ss)_[0-9a-f]{32}`)},
+	{"age secret key", []string{"AGE-SECRET-KEY-1"}, regexp.MustCompile(`\bAGE-SECRET-KEY-1[A-Z0-9]{50,}`)},
 }
 
 func token(text string) (string, bool) {
@@ -52,6 +70,7 @@ func token(text string) (string, bool) {
 }
 
 var (
+	oldVault  = regexp.MustCompile(`^s\.[A-Za-z0-9]{24}$`) // before 1.10
 	awsSecret = regexp.MustCompile(`^[A-Za-z0-9/+]{40}$`)
 	awsAssign = regexp.MustCompile(`(?i)aws_?secret_?access_?key["']?\s*[=:]\s*["']?[A-Za-z0-9/+]{40}(?:$|[^A-Za-z0-9/+])`)
 	awsHints  = []string{"aws", "AWS", "Aws"}
@@ -65,6 +84,8 @@ func named(name, text string) (Secret, bool) {
 	switch {
 	case strings.Contains(words, "awssecret") && awsSecret.MatchString(value), len(text) > 40 && containsAny(text, awsHints) && awsAssign.MatchString(text):
 		return Secret{Kind: "AWS secret access key"}, true
+	case words == "vaulttoken" && oldVault.MatchString(value):
+		return Secret{Kind: "Vault token"}, true
 	case strings.HasSuffix(words, "key") && len(value) == 88 && strings.HasSuffix(value, "=="): // storage, Cosmos DB, Batch before their keys had marks
 		if data, err := base64.StdEncoding.DecodeString(value); err == nil && len(data) == 64 {
 			if emulatorKey(value) {

@@ -40,16 +40,43 @@ func SwallowsSignals(argv []string) bool {
 	return commands > 1 && !handled
 }
 
+// BashGivesWay says whether an argument vector is a script of bash that ends in a simple command: since 5.1 bash replaces
+// itself by that one, as all shells do by a script's only one.
+func BashGivesWay(argv []string) bool {
+	file := parsed(argv)
+	if file == nil || len(file.Stmts) == 0 || path.Base(unwrap(argv)[0]) != "bash" {
+		return false
+	}
+	last := file.Stmts[len(file.Stmts)-1]
+	for {
+		if len(last.Redirs) > 0 || last.Background || last.Negated {
+			return false
+		}
+		and, ok := last.Cmd.(*syntax.BinaryCmd)
+		if !ok {
+			return isCall(last)
+		}
+		if and.Op != syntax.AndStmt && and.Op != syntax.OrStmt {
+			return false
+		}
+		last = and.Y
+	}
+}
+
 // WaitsForEver says whether a script holds a loop that sleeps until something happens, and counts neither rounds nor time.
 func WaitsForEver(argv []string) bool {
 	file := parsed(argv)
-	if file == nil {
+	if file == nil || bounded(argv, unwrap(argv)) {
 		return false
 	}
 	found := false
 	syntax.Walk(file, func(node syntax.Node) bool {
-		if loop, ok := node.(*syntax.WhileClause); ok && waits(loop) {
-			found = true
+		switch loop := node.(type) {
+		case *syntax.WhileClause:
+			found = found || waits(loop)
+		case *syntax.ForClause: // for ((;;))
+			c, isC := loop.Loop.(*syntax.CStyleLoop)
+			found = found || isC && c.Cond == nil && waits(loop)
 		}
 		return !found
 	})
@@ -59,7 +86,7 @@ func WaitsForEver(argv []string) bool {
 // counting are words in a loop that tell of rounds or of time.
 var counting = []string{"-lt", "-le", "-gt", "-ge", "expr", "let", "date", "timeout", "seq"}
 
-func waits(loop *syntax.WhileClause) bool {
+func waits(loop syntax.Node) bool {
 	sleeps, bounded := false, false
 	syntax.Walk(loop, func(node syntax.Node) bool {
 		switch n := node.(type) {

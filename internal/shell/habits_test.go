@@ -35,6 +35,28 @@ func TestSwallowsSignals(t *testing.T) {
 	}
 }
 
+// Tried with bash 5.2 and dash: what stands in /proc/1/comm.
+func TestBashGivesWay(t *testing.T) {
+	for script, want := range map[string]bool{
+		"cd /app; node server.js":             true,
+		"true && app":                         true,
+		"if true; then a; fi\napp $X":         true,
+		"app > /dev/null":                     false,
+		"app | cat":                           false,
+		"app &":                               false,
+		"while true; do sync; sleep 60; done": false,
+		"if then":                             false,
+		"":                                    false,
+	} {
+		if got := shell.BashGivesWay([]string{"/bin/bash", "-ec", script}); got != want {
+			t.Errorf("%q: %v", script, got)
+		}
+		if shell.BashGivesWay([]string{"sh", "-c", script}) {
+			t.Errorf("%q: sh stays", script)
+		}
+	}
+}
+
 func TestWaitsForEver(t *testing.T) {
 	for script, want := range map[string]bool{
 		"until nc -z db 5432; do echo waiting; sleep 2; done":                             true,
@@ -44,6 +66,8 @@ func TestWaitsForEver(t *testing.T) {
 		"i=0; until nc -z db 5432; do i=$((i+1)); [ $i -gt 30 ] && exit 1; sleep 2; done": false,
 		"until [ $(date +%s) = 1 ]; do sleep 1; done":                                     false,
 		"while read line; do echo $line; done < file":                                     false, // ends with the file
+		"for ((;;)); do nc -z db 5432 && break; sleep 1; done":                            true,
+		"for ((i=0; i<9; i++)); do nc -z db 5432 && break; sleep 1; done":                 false,
 		"sleep 10": false,
 	} {
 		if got := shell.WaitsForEver([]string{"sh", "-c", script}); got != want {

@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
-
-	"twelvefold.dev/internal/keyvault"
 )
 
 // Command is one simple command of a container's start.
@@ -21,6 +19,7 @@ type Command struct {
 	Maybe      bool       // may not run: stands in a branch, a loop, a function, or behind && or ||
 	PipedInto  []string   // the program that reads its output, with its arguments
 	InScript   bool       // stands in a script, not alone in the argument vector
+	Bounded    bool       // timeout ends it
 }
 
 // Redirect sends output into a file.
@@ -53,13 +52,14 @@ const maxDepth = 4
 func Parse(argv []string) []Command { return parse(argv, 0) }
 
 func parse(argv []string, depth int) []Command {
-	argv = unwrap(argv)
-	if len(argv) == 0 {
+	own := unwrap(argv)
+	if len(own) == 0 {
 		return nil
 	}
-	script, ok := scriptOf(argv)
+	bounded := bounded(argv, own)
+	script, ok := nested(own)
 	if !ok || depth == maxDepth {
-		return []Command{{Words: argv}}
+		return []Command{{Words: own, Bounded: bounded}}
 	}
 	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
 	if err != nil {
@@ -69,68 +69,10 @@ func parse(argv []string, depth int) []Command {
 	for _, statement := range file.Stmts {
 		commands = append(commands, walk(statement, script, depth)...)
 	}
+	for i := range commands {
+		commands[i].Bounded = commands[i].Bounded || bounded
+	}
 	return commands
-}
-
-// wrappers start the command that follows them; the options named take a value.
-var wrappers = map[string][]string{
-	"exec": nil, "tini": nil, "dumb-init": nil, "catatonit": nil, "nice": {"-n"}, "time": nil, "sudo": {"-u", "-g"}, "gosu": nil, "su-exec": nil, "command": nil,
-	"env": {"-u", "-C"}, "stdbuf": nil, "setpriv": nil,
-}
-
-// unwrap leaves out what only starts another program: exec, tini --, env A=b.
-func unwrap(argv []string) []string {
-	for len(argv) > 0 {
-		if len(argv) > 3 && argv[0] == keyvault.AgentPath && argv[1] == "exec" && argv[2] == "--" {
-			argv = argv[3:]
-			continue
-		}
-		name := path.Base(argv[0])
-		valued, ok := wrappers[name]
-		if !ok {
-			return argv
-		}
-		rest := argv[1:]
-		for len(rest) > 0 && (strings.HasPrefix(rest[0], "-") || name == "env" && strings.Contains(rest[0], "=")) {
-			if skip := rest[0]; slices.Contains(valued, skip) && len(rest) > 1 {
-				rest = rest[1:]
-			}
-			rest = rest[1:]
-		}
-		if (name == "gosu" || name == "su-exec") && len(rest) > 0 {
-			rest = rest[1:] // the user
-		}
-		if len(rest) == 0 {
-			return argv
-		}
-		argv = rest
-	}
-	return argv
-}
-
-var shells = []string{"sh", "bash", "ash", "dash", "zsh", "ksh"}
-
-// scriptOf is the script of sh -c, whatever options stand before it: bash -euo pipefail -c SCRIPT.
-func scriptOf(argv []string) (string, bool) {
-	if !slices.Contains(shells, path.Base(argv[0])) {
-		return "", false
-	}
-	for i := 1; i+1 < len(argv); i++ {
-		option := argv[i]
-		if !strings.HasPrefix(option, "-") && !strings.HasPrefix(option, "+") {
-			if i > 1 && strings.HasSuffix(argv[i-1], "o") { // the value of -o
-				continue
-			}
-			return "", false
-		}
-		if strings.HasPrefix(option, "-") && !strings.HasPrefix(option, "--") && strings.Contains(option, "c") {
-			if strings.HasSuffix(option, "o") && i+2 < len(argv) { // -co pipefail SCRIPT
-				return argv[i+2], true
-			}
-			return argv[i+1], true
-		}
-	}
-	return "", false
 }
 
 // IsScript says whether an argument vector is a shell with a script.
@@ -147,6 +89,7 @@ func walk(root syntax.Node, script string, depth int) []Command {
 	var commands []Command
 	pipes := map[*syntax.Stmt]*syntax.Stmt{} // a statement and the one that reads its output
 	inherited := map[*syntax.Stmt][]Redirect{}
+	detached := map[*syntax.Stmt]bool{} // inside of what runs in the background
 	var loops, branches spans
 	syntax.Walk(root, func(node syntax.Node) bool {
 		switch n := node.(type) {
@@ -162,14 +105,15 @@ func walk(root syntax.Node, script string, depth int) []Command {
 			}
 		case *syntax.Stmt:
 			redirects := append(slices.Clone(inherited[n]), redirectsOf(n, script)...)
+			background := n.Background || detached[n]
 			call, ok := n.Cmd.(*syntax.CallExpr)
 			if !ok {
 				for _, inner := range statementsOf(n.Cmd) { // { a; b; } > log
-					inherited[inner] = redirects
+					inherited[inner], detached[inner] = redirects, background
 				}
 				return true
 			}
-			found := simple(call, n, redirects, pipes[n], script, depth)
+			found := simple(call, redirects, background, pipes[n], script, depth)
 			for i := range found {
 				found[i].Loop = found[i].Loop || loops.hold(n)
 				found[i].Maybe = found[i].Maybe || found[i].Loop || branches.hold(n)
@@ -194,19 +138,20 @@ func (s spans) hold(n syntax.Node) bool {
 	})
 }
 
-func simple(call *syntax.CallExpr, n *syntax.Stmt, redirects []Redirect, reader *syntax.Stmt, script string, depth int) []Command {
-	words := unwrap(wordsOf(call, script))
-	c := Command{Words: words, Redirects: redirects, Background: n.Background, InScript: true}
+func simple(call *syntax.CallExpr, redirects []Redirect, background bool, reader *syntax.Stmt, script string, depth int) []Command {
+	written := wordsOf(call, script)
+	words := unwrap(written)
+	c := Command{Words: words, Redirects: redirects, Background: background, InScript: true, Bounded: bounded(written, words)}
 	if reader != nil {
 		if next, ok := reader.Cmd.(*syntax.CallExpr); ok {
 			c.PipedInto = wordsOf(next, script)
 		}
 	}
-	if IsScript(words) {
-		inner := parse(words, depth+1)
+	if _, ok := nested(words); ok {
+		inner := parse(written, depth+1)
 		for i := range inner {
 			inner[i].Redirects = append(inner[i].Redirects, redirects...)
-			inner[i].Background = inner[i].Background || n.Background
+			inner[i].Background = inner[i].Background || background
 		}
 		return inner
 	}

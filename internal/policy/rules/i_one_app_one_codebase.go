@@ -20,7 +20,7 @@ func init() {
 			Title:   "One app's name stands for several codebases",
 			Why:     "One app is one codebase. Where a name stands on pods of two, a Service may send requests to both, dashboards add up what does not belong together, and nobody can say which version of the app runs.",
 			Fix:     "Give each codebase a name of its own, and tie them together by app.kubernetes.io/part-of; parts of one codebase that run by themselves differ by app.kubernetes.io/component.",
-			Allowed: "Workloads that differ by component; the same repository in another registry. " + besides,
+			Allowed: "Workloads that differ by component; the same repository in another registry; Jobs, and Helm's tests. " + besides,
 			Example: "metadata:\n  labels:\n    app.kubernetes.io/name: catalog\n    app.kubernetes.io/part-of: shop\n",
 		},
 		Check: checkOneAppOneCodebase,
@@ -32,7 +32,7 @@ const componentLabel = "app.kubernetes.io/component"
 func checkOneAppOneCodebase(s *Subject, report func(Violation)) {
 	name := s.Pod.Labels[nameLabel]
 	own := codebase(&s.Pod.Spec)
-	if name == "" || own == "" || s.IsJob() { // Jobs run what an app needs: admin-image-mismatch
+	if name == "" || own == "" || s.IsJob() || isHelmTest(s.Pod.Annotations) { // Jobs and tests run what an app needs: admin-image-mismatch
 		return
 	}
 	others, known := s.neighbours()

@@ -15,7 +15,7 @@ import (
 
 // code-from-configmap
 //
-//	restricted: ConfigMap volumes with an executable mode, or with programs by their names, where a container mounts them
+//	restricted: ConfigMaps in volumes with an executable mode, with programs by their names, or with what the command runs
 //	allowed:    settings, whatever language they are written in; what a database or web server reads by its own convention
 func init() {
 	register(Rule{
@@ -24,7 +24,7 @@ func init() {
 			Title:   "A container runs code from a ConfigMap",
 			Why:     "That code has no build, no version, no test and no scan, and whoever may edit ConfigMaps runs programs in the pod. It changes under running pods: half of them run the old one, and a rollback of the Deployment does not bring the old one back.",
 			Fix:     "Put the program into the image. Only what differs between environments belongs into a ConfigMap, with a mode of 0444.",
-			Allowed: "Init scripts of databases (/docker-entrypoint-initdb.d) and what the charts of databases bring into their pods; what nginx reads; settings written as code: config.js, env.js, settings.py, gunicorn.conf.py, superset_config.py.",
+			Allowed: "Files that programs of the image read, whatever they are called, and that the command does not run. Init scripts of databases (/docker-entrypoint-initdb.d) and what the charts of databases bring into their pods; what nginx reads; settings written as code: config.js, env.js, settings.py, gunicorn.conf.py, superset_config.py.",
 			Example: "volumes:\n- name: config\n  configMap: {name: shop, defaultMode: 0444}\n",
 		},
 		Check: checkCodeFromConfigMap,
@@ -32,7 +32,7 @@ func init() {
 }
 
 var (
-	codeFile = regexp.MustCompile(`\.(sh|bash|py|js|mjs|cjs|rb|pl|php|jar|war|dll)$`)
+	codeFile = regexp.MustCompile(`\.(sh|bash|py|js|mjs|cjs|ts|rb|pl|php|ps1|jar|war|class|dll)$`)
 	// settingsFile are names of settings in a programming language.
 	settingsFile = regexp.MustCompile(`(?i)(^|[-_.])(conf|config|configuration|settings|env|runtime|options|constants|variables)([-_.]|\d|$)`)
 	// plainFile are names that no one executes, whatever the mode says.
@@ -48,17 +48,62 @@ func checkCodeFromConfigMap(s *Subject, report func(Violation)) {
 	for _, c := range s.Containers() {
 		var seen []string
 		for _, m := range c.VolumeMounts {
-			i := slices.IndexFunc(s.Pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
-			if i < 0 || s.Pod.Spec.Volumes[i].ConfigMap == nil || slices.Contains(seen, m.Name) || belowAny(path.Clean(m.MountPath), initDirectories) {
+			sources := s.configMaps(m.Name)
+			if len(sources) == 0 || slices.Contains(seen, m.Name) || belowAny(path.Clean(m.MountPath), initDirectories) {
 				continue
 			}
-			if what := mountsCode(s.Pod.Spec.Volumes[i].ConfigMap, m); what != "" {
+			what := c.runsBelow(path.Clean(m.MountPath))
+			for _, source := range sources {
+				what = cmp.Or(mountsCode(source, m), what)
+			}
+			if what != "" {
 				seen = append(seen, m.Name)
 				report(c.At(fmt.Sprintf(".volumeMounts[mountPath=%q]", m.MountPath), what+" comes from a ConfigMap", "put it into the image; leave settings in the ConfigMap, with mode 0444"))
 			}
 		}
 	}
 }
+
+// configMaps are what a volume shows of ConfigMaps, by itself or projected.
+func (s *Subject) configMaps(volume string) (sources []*corev1.ConfigMapVolumeSource) {
+	i := slices.IndexFunc(s.Pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == volume })
+	if i < 0 {
+		return nil
+	}
+	v := &s.Pod.Spec.Volumes[i]
+	if v.ConfigMap != nil {
+		return []*corev1.ConfigMapVolumeSource{v.ConfigMap}
+	}
+	if v.Projected == nil {
+		return nil
+	}
+	for _, p := range v.Projected.Sources {
+		if p.ConfigMap != nil {
+			sources = append(sources, &corev1.ConfigMapVolumeSource{Items: p.ConfigMap.Items, DefaultMode: v.Projected.DefaultMode})
+		}
+	}
+	return sources
+}
+
+// runsBelow is the file of a mounted directory that the container's commands run, or empty.
+func (c Container) runsBelow(dir string) string {
+	for _, command := range c.Commands() {
+		words := command.Words
+		if len(words) > 1 && (slices.Contains(interpreters, command.Name()) || strings.HasPrefix(command.Name(), "python")) {
+			words = words[1:]
+			for len(words) > 1 && strings.HasPrefix(words[0], "-") {
+				words = words[1:]
+			}
+		}
+		if len(words) > 0 && belowAny(path.Clean(words[0]), []string{dir}) {
+			return path.Base(words[0])
+		}
+	}
+	return ""
+}
+
+// interpreters run the file that their first argument names.
+var interpreters = append([]string{".", "source", "node", "ruby", "perl", "php", "pwsh", "Rscript"}, shells...)
 
 // mountsCode is what is code in a mounted ConfigMap, or empty.
 func mountsCode(source *corev1.ConfigMapVolumeSource, m corev1.VolumeMount) string {

@@ -22,7 +22,8 @@ func init() {
 	register(Rule{
 		RuleInfo: policy.RuleInfo{ID: "host-dependency", Factor: "II", Levels: policy.At(policy.Deny), Params: hostDependencyParams{Paths: []string{
 			"/usr", "/lib", "/lib64", "/opt", "/bin", "/sbin",
-			"/run/docker.sock", "/run/containerd", "/run/crio", "/run/cri-dockerd.sock", "/run/podman", "/run/k3s/containerd"}}},
+			"/run/docker.sock", "/run/docker", "/run/containerd", "/run/crio", "/run/cri-dockerd.sock", "/run/dockershim.sock", "/run/podman", "/run/k3s/containerd", "/run/buildkit",
+			"/var/snap/microk8s/common/run"}}},
 		Page: policy.Page{
 			Title:   "A container uses software of its node",
 			Why:     "What the app needs is then not in its image but on one kind of node: the next node image, which AKS rolls out by itself, has another version of it or none. Who can talk to the container runtime's socket is root on the node, whatever the pod's security context says; readOnly does not change that.",
@@ -59,7 +60,7 @@ func checkHostDependency(s *Subject, report func(Violation)) {
 			switch v.Levels = s.levels(); {
 			case data:
 				v.Max = policy.Audit
-			case strings.HasPrefix(dir, "/run"):
+			case strings.HasPrefix(dir, "/run") || strings.Contains(dir, "/run/") && strings.HasSuffix(dir, ".sock"):
 				v.Message, v.Fix = "reaches the node's "+host.Path+", by which it is root on the node", "ask the Kubernetes API instead, and remove the hostPath volume"
 			}
 			report(v)

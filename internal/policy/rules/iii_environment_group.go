@@ -21,7 +21,7 @@ func init() {
 	register(Rule{
 		RuleInfo: policy.RuleInfo{ID: "environment-group", Factor: "III", Levels: policy.At(policy.Audit), Params: environmentGroupParams{
 			Names: []string{"RAILS_ENV", "RACK_ENV", "NODE_ENV", "APP_ENV", "MIX_ENV", "FLASK_ENV", "SPRING_PROFILES_ACTIVE", "QUARKUS_PROFILE", "MICRONAUT_ENVIRONMENTS",
-				"ASPNETCORE_ENVIRONMENT", "DOTNET_ENVIRONMENT"},
+				"ASPNETCORE_ENVIRONMENT", "DOTNET_ENVIRONMENT", "NODE_CONFIG_ENV", "SYMFONY_ENV"},
 			Allowed: []string{"production", "prod", "default", "kubernetes", "k8s", "cloud", "docker", "container"},
 		}},
 		Page: policy.Page{

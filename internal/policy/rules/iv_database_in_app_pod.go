@@ -29,8 +29,10 @@ func init() {
 
 var (
 	// databases are images, by the last segment of their names.
-	databases = regexp.MustCompile(`^(postgres|postgresql|postgis|timescaledb|spilo|mysql|mysql-server|mariadb|percona|mongo|mongodb|redis|redis-stack|redis-stack-server|valkey|keydb|dragonfly|` +
-		`rabbitmq|nats|nats-server|kafka|cp-kafka|activemq|memcached|cassandra|scylla|couchdb|couchbase|clickhouse|clickhouse-server|neo4j|elasticsearch|opensearch|influxdb|cockroach|mssql|server|minio|etcd)$`)
+	databases = regexp.MustCompile(`^(postgres|postgresql|postgresql-repmgr|postgis|pgvector|timescaledb|spilo|mysql|mysql-server|mariadb|mariadb-galera|percona|percona-server|mongo|mongodb|mongodb-sharded|` +
+		`redis|redis-cluster|redis-stack|redis-stack-server|valkey|valkey-cluster|keydb|dragonfly|memcached|rabbitmq|nats|nats-server|kafka|cp-kafka|redpanda|zookeeper|activemq|activemq-classic|activemq-artemis|` +
+		`cassandra|scylla|scylladb|couchdb|couchbase|clickhouse|clickhouse-server|neo4j|arangodb|ravendb|eventstore|elasticsearch|opensearch|solr|influxdb|questdb|cockroach|mssql|server|` +
+		`qdrant|chroma|milvus|weaviate|minio|azurite|etcd)$`)
 	// helpers are words in the names of containers and images that stand beside a database for its sake, or beside
 	// anything: they are no apps.
 	helpers = regexp.MustCompile(`(^|[-_.])(exporter|metrics|monitor|agent|backup|restore|reload|reloader|proxy|sidecar|pooler|pgbouncer|pgpool|pgcat|odyssey|patroni|sentinel|split|haproxy|envoy|stunnel|` +

@@ -34,6 +34,8 @@ var (
 		{"SQLite", regexp.MustCompile(`(?i)(?:^|[\s"'=])sqlite3?(?:\+[a-z0-9]+)?://(/[^\s"'?;]+)`)},
 		{"SQLite", regexp.MustCompile(`(?i)jdbc:sqlite:([^\s"'?;]+)`)},
 		{"SQLite", regexp.MustCompile(`(?i)(?:^|[\s"';])(?:data source|filename)\s*=\s*([^\s"'?;]+\.(?:db|db3|sqlite|sqlite3))(?:$|[\s"';])`)},
+		{"SQLite", regexp.MustCompile(`(?i)^(?:file|sqlite3?):([^\s"'?;]+\.(?:db|db3|sqlite|sqlite3))$`)}, // Prisma's, among others
+		{"DuckDB", regexp.MustCompile(`(?i)jdbc:duckdb:([^\s"'?;]+)`)},
 		{"H2", regexp.MustCompile(`(?i)jdbc:h2:file:([^\s"'?;]+)`)},
 		{"H2", regexp.MustCompile(`(?i)jdbc:h2:([~./][^\s"'?;]*)`)},
 		{"HSQLDB", regexp.MustCompile(`(?i)jdbc:hsqldb:file:([^\s"'?;]+)`)},

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
 )
@@ -21,10 +23,20 @@ func init() {
 		},
 		Check: func(s *Subject, report func(Violation)) {
 			for _, c := range s.Containers(Init) {
-				if shell.WaitsForEver(c.Argv()) {
+				if shell.WaitsForEver(c.Argv()) || slices.ContainsFunc(c.Commands(), waitsWithoutTimeout) {
 					report(c.At(c.argvField(), "waits in a loop that has no end", "let the app retry, or bound the wait: command: [timeout, \"60\", sh, -c, …]"))
 				}
 			}
 		},
 	})
+}
+
+// waitsWithoutTimeout finds wait-for-it -t 0: it waits for ever. Without the option it gives up after 15 s.
+func waitsWithoutTimeout(command shell.Command) bool {
+	if !slices.Contains([]string{"wait-for-it", "wait-for-it.sh"}, command.Name()) || command.Bounded {
+		return false
+	}
+	args := command.Args()
+	at := slices.Index(args, "-t")
+	return at >= 0 && at+1 < len(args) && args[at+1] == "0" || slices.Contains(args, "--timeout=0")
 }

@@ -20,7 +20,7 @@ func init() {
 			Title:   "The pod has no time to end, or far too much",
 			Why:     "With 0 seconds, or when preStop sleeps for all of them, the process is killed without the chance to finish its requests, commit its offsets or give back its locks: every rollout loses work. Below 5 seconds the endpoints are not even updated everywhere. Above 600 every drain of a node waits, and the cluster's upgrade gives up or takes days.",
 			Fix:     "Handle SIGTERM, sleep in preStop for the 5 to 15 seconds that load balancers need to notice, and set terminationGracePeriodSeconds to that plus the longest request.",
-			Allowed: "5 to 600 seconds, and the default of 30; more in a DaemonSet, whose pods drains pass over. The time counts from the start of preStop. What only a script knows (sleep $WAIT, a sleep in a loop or a branch) is not judged.",
+			Allowed: "5 to 600 seconds, and the default of 30; less and more than that only warn, but for 0; more in a DaemonSet, whose pods drains pass over; 0 seconds only warn in pods of Jobs, too, since nobody sends them requests and they are run again. The time counts from the start of preStop. What only a script knows (sleep $WAIT, a sleep in a loop or a branch) is not judged.",
 			Repair:  "Less than 5 seconds become 30, more than 600 become 600, and a preStop that sleeps for all of the time gets 30 seconds more, as long as that makes no more than 600. It is on request because somebody may have meant it.",
 			Example: "terminationGracePeriodSeconds: 45\ncontainers:\n- name: api\n  lifecycle:\n    preStop: {sleep: {seconds: 10}}\n",
 		},
@@ -41,7 +41,11 @@ func checkGracePeriod(s *Subject, report func(Violation)) {
 	weak := policy.At(policy.Warn)
 	switch {
 	case grace == 0:
-		report(Violation{Path: "spec." + field, Message: "0 seconds: the processes are killed at once", Fix: "write " + field + ": 30"})
+		v := Violation{Path: "spec." + field, Message: "0 seconds: the processes are killed at once", Fix: "write " + field + ": 30"}
+		if s.IsJob() { // nobody sends it requests, and it must bear to be run again
+			v.Levels = &weak
+		}
+		report(v)
 		return
 	case grace < graceLow:
 		report(Violation{Path: "spec." + field, Message: fmt.Sprintf("%d s are too short to end in", grace), Fix: "write " + field + ": 30", Levels: &weak})

@@ -19,8 +19,8 @@ func init() {
 		Page: policy.Page{
 			Title:   "A shell keeps SIGTERM from the app",
 			Why:     "The kubelet sends SIGTERM to the container's first process. If that is a shell which waits for the app, the app hears nothing: it works on until the grace period is over and is then killed in the middle of its requests. Every rollout takes 30 seconds longer than it must, and loses work.",
-			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container.",
-			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. A script in a file of the image can't be looked into.",
+			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container. Where exec doesn't do, because of a pipe or a loop, trap TERM and pass it on.",
+			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; a preStop hook that sends the signal or tells the app to stop (kill, nginx -s quit); scripts that only sleep; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. bash from 5.1 on replaces itself by the last of several commands, so that a script for bash which ends in a simple command is only audited. A script in a file of the image can't be looked into.",
 			Repair:  "exec is put before the last command, where that is a single program in the foreground and nothing else of the script needs the shell: no trap, no pipe, no function, no process in the background. Not before sleep or tail, which only keep a container alive.",
 			Example: "command: [\"sh\", \"-c\", \"cd /app && exec node server.js\"]\n",
 		},
@@ -29,9 +29,17 @@ func init() {
 				return
 			}
 			for _, c := range s.Containers(Main, Sidecar) {
-				if c.swallowsSignals() {
-					report(c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command"))
+				if !c.swallowsSignals() {
+					continue
 				}
+				v := c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command")
+				if _, ok := shell.WithExec(c.Argv()); !ok {
+					v.Fix = "let the script end in exec <app>; where it can't, trap TERM and pass it on: trap 'kill $!' TERM; <app> & wait"
+				} else if shell.BashGivesWay(c.Argv()) {
+					v.Max = policy.Audit
+					v.Message = "a bash older than 5.1 stays in front of the app, and SIGTERM ends there"
+				}
+				report(v)
 			}
 		},
 		Mend: mendSignalSwallowingShell,
@@ -39,7 +47,20 @@ func init() {
 }
 
 // swallowsSignals says whether the app does not hear of its end.
-func (c Container) swallowsSignals() bool { return shell.SwallowsSignals(c.Argv()) }
+func (c Container) swallowsSignals() bool {
+	return shell.SwallowsSignals(c.Argv()) && !idles(c.Commands()) && !c.isStoppedByHook()
+}
+
+// isStoppedByHook says whether the preStop hook sends the signal, or tells the app to stop: SIGTERM comes after it.
+func (c Container) isStoppedByHook() bool {
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Exec == nil {
+		return false
+	}
+	return slices.ContainsFunc(shell.Parse(c.Lifecycle.PreStop.Exec.Command), func(command shell.Command) bool {
+		return slices.Contains([]string{"kill", "pkill", "killall"}, command.Name()) ||
+			slices.ContainsFunc(command.Args(), func(arg string) bool { return slices.Contains([]string{"stop", "shutdown", "quit"}, arg) })
+	})
+}
 
 // waits says whether the last command only keeps the container alive. The app is then among those before, in the
 // background, and the shell is the parent of what it leaves behind.

@@ -1,7 +1,10 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/policy"
 )
@@ -23,14 +26,14 @@ func init() {
 			Title:   "The container is given minutes to start",
 			Why:     "What takes minutes to start can't follow the load, and a drain or a crash takes as long to recover from. A long initialDelaySeconds makes every start that slow, also the quick ones.",
 			Fix:     "Start faster: build caches and indexes before, load the rest later, migrate in a Job. Use a startupProbe instead of initialDelaySeconds: it asks from the first second on and is content as soon as the app answers.",
-			Allowed: "Startup probes that wait 300 s at most (initialDelaySeconds and periodSeconds times failureThreshold), delays of 60 s at most; the parameters budget and delay set other bounds. A liveness probe's delay holds up nothing and is only audited. Jobs.",
+			Allowed: "Startup probes that wait 300 s at most (until the last of failureThreshold questions, periodSeconds apart, the first after initialDelaySeconds), delays of 60 s at most; the parameters budget and delay set other bounds. A liveness probe's delay holds up nothing and is only audited. Jobs.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nstartupProbe:\n  httpGet: {path: /ready, port: http}\n  periodSeconds: 2\n  failureThreshold: 60\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
 			params := Params[slowStartParams](s)
 			for _, c := range s.Containers(Main, Sidecar) {
 				if p := c.StartupProbe; p != nil {
-					if budget := int64(p.InitialDelaySeconds) + patience(p); budget > int64(params.Budget) {
+					if budget := startBudget(p); budget > int64(params.Budget) {
 						report(c.At(".startupProbe", fmt.Sprintf("gives %d s to start; %d are much", budget, params.Budget), "start faster, and lower failureThreshold"))
 						continue
 					}
@@ -49,4 +52,11 @@ func init() {
 			}
 		},
 	})
+}
+
+// startBudget is for how many seconds the kubelet lets a container start: the first question is asked after the delay,
+// and the last that may fail when failureThreshold less one periods have passed.
+func startBudget(p *corev1.Probe) int64 {
+	period := int64(cmp.Or(p.PeriodSeconds, 10)) // the API server's default
+	return int64(p.InitialDelaySeconds) + patience(p) - period
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strings"
 
 	"twelvefold.dev/internal/logs"
 	"twelvefold.dev/internal/policy"
@@ -50,9 +51,9 @@ func (s *Subject) applyLogMode(signal logs.Signal, v *Violation) bool {
 	return true
 }
 
-// orStream adds to a fix how to stream the file instead. That doesn't help against a node's directory.
+// orStream adds to a fix how to stream the file instead. That doesn't help against a node's directory, nor on Windows.
 func orStream(c Container, signal logs.Signal, fix string) string {
-	if signal.Path == "" || signal.HostPath != "" || c.Kind == Init {
+	if !strings.HasPrefix(signal.Path, "/") || signal.HostPath != "" || c.Kind == Init {
 		return fix
 	}
 	return fmt.Sprintf("%s, or have the file streamed: annotation twelvefold.dev/log-files: %q", fix, c.Name+":"+signal.Path)

@@ -10,80 +10,84 @@ import (
 
 // migrators are programs, by the words behind their names that change a database's schema.
 var migrators = map[string][]string{
-	"rake": {"db:migrate", "db:setup"}, "rails": {"db:migrate", "db:prepare", "db:setup"},
-	"manage.py": {"migrate"}, "django-admin": {"migrate"}, "flask": {"db upgrade"}, "alembic": {"upgrade"},
-	"flyway": {"migrate"}, "liquibase": {"update"}, "prisma": {"migrate deploy", "migrate dev", "db push"},
-	"dotnet-ef": {"database update"}, "ef": {"database update"}, "sequelize": {"db:migrate"}, "sequelize-cli": {"db:migrate"},
-	"knex": {"migrate:latest", "migrate:up"}, "typeorm": {"migration:run"}, "goose": {"up"}, "migrate": {"up"}, "dbmate": {"up", "migrate"},
-	"artisan": {"migrate"}, "console": {"doctrine:migrations:migrate"}, "atlas": {"migrate apply", "schema apply"},
-	"diesel": {"migration run"}, "sqlx": {"migrate run"}, "npm": {"run migrate", "run db:migrate"}, "yarn": {"migrate", "db:migrate", "run migrate"},
+	// Ruby, Python
+	"rake": {"db:migrate", "db:setup", "db:schema:load"}, "rails": {"db:migrate", "db:prepare", "db:setup", "db:schema:load"},
+	"manage.py": {"migrate"}, "manage": {"migrate"}, "django-admin": {"migrate"}, "django-admin.py": {"migrate"}, "flask": {"db upgrade"}, "alembic": {"upgrade"},
+	"aerich": {"upgrade"}, "yoyo": {"apply"}, "airflow": {"db migrate", "db upgrade", "db init"}, "superset": {"db upgrade"}, "sentry": {"upgrade"},
+	// JVM, .NET
+	"flyway": {"migrate"}, "liquibase": {"update"}, "mvn": {"flyway:migrate", "liquibase:update"}, "mvnw": {"flyway:migrate", "liquibase:update"},
+	"gradle": {"flywayMigrate"}, "gradlew": {"flywayMigrate"}, "dotnet-ef": {"database update"}, "ef": {"database update"},
+	// Node.js, PHP, Elixir
+	"prisma": {"migrate deploy", "migrate dev", "db push"}, "sequelize": {"db:migrate"}, "sequelize-cli": {"db:migrate"}, "knex": {"migrate:latest", "migrate:up"},
+	"typeorm": {"migration:run"}, "typeorm-ts-node-commonjs": {"migration:run"}, "typeorm-ts-node-esm": {"migration:run"}, "mikro-orm": {"migration:up"},
+	"drizzle-kit": {"migrate", "push"}, "node-pg-migrate": {"up"}, "db-migrate": {"up"}, "ace": {"migration:run"}, "directus": {"database migrate:latest"},
+	"artisan": {"migrate", "migrate:fresh"}, "console": {"doctrine:migrations:migrate", "doctrine:schema:update"}, "phinx": {"migrate"}, "yii": {"migrate", "migrate/up"},
+	"mix": {"ecto.migrate"},
+	// Go, Rust, and servers that bring their own
+	"goose": {"up"}, "migrate": {"up"}, "dbmate": {"up", "migrate"}, "atlas": {"migrate apply", "schema apply"}, "diesel": {"migration run"}, "sqlx": {"migrate run"},
+	"sea-orm-cli": {"migrate up"}, "kong": {"migrations up", "migrations bootstrap", "migrations finish"}, "gitea": {"migrate"}, "mattermost": {"db migrate"},
+	"temporal-sql-tool": {"update-schema"},
 }
 
 // onlyLooking are options with which they change nothing.
 var onlyLooking = []string{"--check", "--plan", "--help", "--pretend", "--dry-run", "--sql"}
-
-// runners start the program that their arguments name, behind the word given.
-var runners = map[string][]string{
-	"bundle": {"exec"}, "npx": nil, "pnpm": {"exec", "dlx"}, "yarn": {"run"}, "npm": {"exec"}, "poetry": {"run"}, "uv": {"run"}, "pipenv": {"run"},
-	"python": nil, "python3": nil, "php": nil, "ruby": nil, "dotnet": nil, "bunx": nil,
-}
-
-// program is what a command runs in the end, behind bundle exec, npx, python -m and their like, and its arguments without options.
-func program(command shell.Command) (name string, args []string) {
-	words := command.Words
-	for len(words) > 1 {
-		verbs, runner := runners[base(words[0])]
-		if !runner {
-			break
-		}
-		rest := words[1:]
-		for len(rest) > 1 && strings.HasPrefix(rest[0], "-") {
-			rest = rest[1:]
-		}
-		if len(verbs) > 0 {
-			if !slices.Contains(verbs, rest[0]) || len(rest) < 2 {
-				break
-			}
-			rest = rest[1:]
-			if rest[0] == "--" && len(rest) > 1 {
-				rest = rest[1:]
-			}
-		}
-		words = rest
-	}
-	if len(words) == 0 {
-		return "", nil
-	}
-	for _, arg := range words[1:] {
-		if !strings.HasPrefix(arg, "-") {
-			args = append(args, arg)
-		}
-	}
-	return base(words[0]), args
-}
-
-func base(word string) string { return word[strings.LastIndexByte(word, '/')+1:] }
 
 // migration is what a container migrates a schema by; empty if it doesn't. The command of an image that is nothing but a
 // migrator may be left out.
 func (c Container) migration() string {
 	commands := c.Commands()
 	if ref, err := image.Parse(c.Image); err == nil && len(c.Command) == 0 && migrators[ref.Base()] != nil {
-		commands = []shell.Command{{Words: append([]string{ref.Base()}, c.Args...)}}
+		commands = append(commands, shell.Command{Words: append([]string{ref.Base()}, c.Args...)})
 	}
 	for _, command := range commands {
 		name, args := program(command)
 		if slices.ContainsFunc(command.Words, func(w string) bool { return slices.Contains(onlyLooking, w) }) {
 			continue
 		}
-		said := strings.Join(args, " ") + " "
 		for _, verb := range migrators[name] {
-			if strings.HasPrefix(said, verb+" ") || len(args) > 0 && args[len(args)-1] == verb || name == "migrate" && slices.Contains(args, verb) {
+			if says(args, verb) {
 				return name + " " + verb
 			}
 		}
+		if script := packageScript(name, args); script != "" && migrates(script) {
+			return name + " " + script
+		}
 	}
 	return ""
+}
+
+// packageScript is the script of a package.json that npm, yarn, pnpm or bun runs.
+func packageScript(name string, args []string) string {
+	if !slices.Contains([]string{"npm", "yarn", "pnpm", "bun"}, name) {
+		return ""
+	}
+	if i := slices.IndexFunc(args, func(a string) bool { return a == "run" || a == "run-script" }); i >= 0 {
+		args = args[i+1:]
+	} else if name == "npm" {
+		return ""
+	}
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// migrates says whether a script's name tells that it migrates: migrate, db:migrate, migrate:deploy, migration:run.
+// Others of that kind write a migration, look at it, or take it back.
+func migrates(script string) bool {
+	runs := true
+	for _, word := range strings.FieldsFunc(script, func(r rune) bool { return strings.ContainsRune(":-_.", r) }) {
+		switch word {
+		case "migrate", "migration", "migrations":
+			runs = runs && word == "migrate"
+		case "run", "up", "latest", "deploy", "apply":
+			runs = true
+		case "db", "database", "prisma", "typeorm", "knex", "sequelize", "drizzle", "prod", "production", "all":
+		default:
+			return false
+		}
+	}
+	return runs && strings.Contains(script, "migrat")
 }
 
 // alone says whether the pod is the only one of its kind: nobody migrates beside it. Of a StatefulSet's pod nobody knows.

@@ -30,6 +30,16 @@ var secretForms = []struct{ rule, form string }{
 	{"literal-secret", "cache:6380,password=%s,ssl=True"},
 	{"literal-secret", "ghp" + "_%s%[1]s"},
 	{"literal-secret", "shop:%s@tcp(db:3306)/shop"},
+	{"literal-secret", `org.apache.kafka.common.security.plain.PlainLoginModule required username="app" password="%s";`},
+	{"literal-secret", "jdbc:oracle:thin:shop/%s@//db:1521/shop"},
+	{"literal-secret", "SG" + ".%.22s.%[1]s%[1]s"},
+	{"literal-secret", "hv" + "s.%s%[1]s"},
+	{"literal-secret", "dckr" + "_pat_%s%[1]s"},
+	{"literal-secret", "h" + "f_%s%[1]s"},
+	{"literal-secret", "pypi" + "-AgE%s%[1]s%[1]s"},
+	{"literal-secret", "sk" + "-%sT3Blbk" + "FJ%[1]s"},
+	{"literal-secret", "sk" + "-ant-api03-%s%[1]s%[1]s%[1]s"},
+	{"literal-secret", "gls" + "a_%s%.8[1]s_01234567"},
 	{"credential-url", "postgres://shop:%s@db/shop"},
 	{"credential-url", "%s://shop:%[1]s@db/shop"},
 	{"credential-url", "curl -f http://admin:%s@localhost/ || exit 1"},
@@ -128,6 +138,26 @@ func TestOneSecretOneFinding(t *testing.T) {
 				if !slices.Equal(told, []string{form.rule}) {
 					t.Errorf("%s at place %d: %v, want %s", form.form, place, told, form.rule)
 				}
+			}
+		}
+	}
+}
+
+// In a script names stand before values, too: one finding for the script, which says neither.
+func TestSecretsInScripts(t *testing.T) {
+	for seed, form := range []string{"export DB_PASSWORD=%s; exec /app", "PGPASSWORD='%s' psql -h db", "/app --password %s", "/app --api-key=%s", "env APP_TOKEN=%s /app",
+		"mysqladmin ping -uroot -p%s", "redis-cli -a %s ping", "curl -u shop:%s http://api", "curl -H 'Authorization: Bearer %s' http://api", "sqlcmd -S . -U sa -P %s -Q 'select 1'"} {
+		secret := generated(uint64(seed)) + "Kx7Rw"
+		findings := judgePod(t, podWith(t, fmt.Sprintf(form, secret), 4))
+		says(t, findings, secret)
+		if i := slices.IndexFunc(findings, func(f policy.Finding) bool { return f.Rule == "suspect-secret" }); i < 0 || findings[i].Path != `spec.containers[name="api"].command[2]` {
+			t.Errorf("%s: nothing found in the script", form)
+		}
+	}
+	for _, form := range []string{"export DB_PASSWORD=$(cat /run/secrets/db); exec /app", `/app --password "$DB_PASSWORD"`, "curl -u shop:$PASSWORD http://api", "mysqladmin ping -uroot -p$MYSQL_ROOT_PASSWORD", "mkdir -p /data/Shop-9xKq2"} {
+		for _, f := range judgePod(t, podWith(t, form, 4)) {
+			if slices.Contains(secretRules, f.Rule) {
+				t.Errorf("%s: %s", form, f)
 			}
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"twelvefold.dev/internal/shell"
 )
 
-// sleeps is for how many seconds a sleep command sleeps: +Inf for infinity. ok is false for other commands, and for
-// times that only the running container knows.
+// sleeps is for how many seconds a sleep command sleeps: +Inf for infinity. ok is false for other commands, for those
+// behind timeout, and for times that only the running container knows.
 func sleeps(command shell.Command) (seconds float64, ok bool) {
-	if command.Name() != "sleep" || len(command.Args()) == 0 {
+	if command.Name() != "sleep" || len(command.Args()) == 0 || command.Bounded {
 		return 0, false
 	}
 	for _, arg := range command.Args() { // sleep adds them up

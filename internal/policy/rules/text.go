@@ -5,7 +5,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -113,22 +112,17 @@ func (c Container) handler(field string, exec *corev1.ExecAction, get *corev1.HT
 
 // words are an argument vector. A flag names its value: --password=x, or --password and then x.
 func (c Container) words(field string, argv []string, place place, yield func(text) bool) bool {
+	settings := shell.Settings(argv)
 	for i, word := range argv {
 		t := text{Path: fmt.Sprintf("%s%s[%d]", c.Path, field, i), Container: c.Container.Name, Value: word, place: place}
-		if flag, value, ok := strings.Cut(word, "="); ok && isFlag(flag) && !strings.Contains(value, " -") {
-			t.Name, t.Value = flag, value
-		} else if i > 0 && isFlag(argv[i-1]) && !strings.HasPrefix(word, "-") {
-			t.Name = argv[i-1]
+		if s, ok := settings[i]; ok {
+			t.Name, t.Value = s.Name, s.Value
 		}
 		if !yield(t) {
 			return false
 		}
 	}
 	return true
-}
-
-func isFlag(word string) bool {
-	return len(word) > 2 && word[0] == '-' && !strings.ContainsAny(word, "= \n")
 }
 
 const keyVaultReference = `"@Microsoft.KeyVault(VaultName=<vault>;SecretName=<name>)"`

@@ -29,7 +29,7 @@ func init() {
 			Title:   "An image is named by a tag that moves, or by none",
 			Why:     "A release is a build plus a config that never changes. Behind latest stands another build after every push: two replicas of one Deployment may run different code, and a rollback starts what was just rolled back.",
 			Fix:     "Name the version that you tested, or better its digest.",
-			Allowed: "Any digest, whatever tag stands before it. A port is no tag: localhost:5000/app has none.",
+			Allowed: "Any digest, whatever tag stands before it. A port is no tag: localhost:5000/app has none. Tags that move are those of the parameter floating: latest alone, unless the policy names more (main, stable, edge).",
 			Example: "image: contoso.azurecr.io/shop:1.4.2\n",
 		},
 		Check: checkMutableTag,

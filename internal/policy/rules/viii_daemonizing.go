@@ -19,7 +19,7 @@ func init() {
 			Title:   "The app goes into the background",
 			Why:     "Kubernetes watches a container's first process only. One that has made a daemon of itself crashes unseen: no restart, no exit code, no signal at the end, and its output goes nowhere. There is no systemd in a container that could look after it.",
 			Fix:     "Start the app in the foreground, by exec where a script does it: nginx -g 'daemon off;', php-fpm -F, httpd -DFOREGROUND, redis-server --daemonize no.",
-			Allowed: "A process in the background of a script that goes on with something else, or waits for it (process-supervisor looks at two servers); --daemon=false, --no-daemon, --daemonize no, --foreground; Jobs.",
+			Allowed: "A process in the background of a script that goes on with something else, or waits for it (process-supervisor looks at two servers), but not one that only sleeps then; sleep infinity & wait, behind a trap; --daemon=false, --no-daemon, --daemonize no, --foreground; Jobs.",
 			Example: "command: [\"gunicorn\", \"--bind=:8080\", \"app:app\"]   # no nohup, no &, no --daemon\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -30,8 +30,8 @@ func init() {
 					if how == "" {
 						how = daemonizes(command)
 					}
-					if how == "" && command.Background && i == len(commands)-1 && command.Name() != "wait" {
-						how = "& behind the last command"
+					if how == "" && command.Background && command.Name() != "wait" && !pauses(command) {
+						how = leftAlone(commands[i+1:])
 					}
 				}
 				for _, command := range c.PostStart() {
@@ -50,10 +50,37 @@ func init() {
 	})
 }
 
+// leftAlone is how a script leaves a command in the background, if it ends there or goes on to sleep; else empty.
+func leftAlone(rest []shell.Command) string {
+	switch {
+	case len(rest) == 0 || rest[0].Name() == "disown":
+		return "& behind the last command"
+	case idles(rest), len(rest) == 1 && rest[0].Name() == "tail" && follows(rest[0]):
+		return "&, and the script sleeps"
+	}
+	return ""
+}
+
+// pauses says whether a command only lets time pass: sleep infinity & wait, behind a trap, is a way to stay.
+func pauses(command shell.Command) bool { return command.Name() == "sleep" || command.Name() == "tail" }
+
+// daemonOptions are the options by which programs leave the foreground. Subcommands do it for others.
+var (
+	daemonOptions = map[string][]string{
+		"gunicorn": {"-D"}, "unicorn": {"-D"}, "unicorn_rails": {"-D"}, "haproxy": {"-D"}, "memcached": {"-d"}, "puma": {"-d"}, "sidekiq": {"-d"}, "mongod": {"--fork"},
+		"uwsgi": {"-d"}, "celery": {"-D", "--detach"}, "screen": {"-d", "-dm", "-dmS"},
+	}
+	daemonCommands = map[string][]string{
+		"apachectl": {"start"}, "apache2ctl": {"start"}, "httpd": {"start"}, "apache2": {"start"}, "catalina.sh": {"start"}, "pg_ctl": {"start", "restart"},
+		"celery": {"multi start"}, "rails": {"server -d", "s -d"},
+	}
+)
+
 // daemonizes is by what a command leaves the foreground; empty if it doesn't.
 func daemonizes(command shell.Command) string {
 	args := command.Args()
-	if slices.ContainsFunc(args, func(a string) bool { return a == "--foreground" || a == "--nodaemon" || a == "--no-daemon" }) {
+	foreground := slices.ContainsFunc(args, func(a string) bool { return a == "--foreground" || a == "--nodaemon" || a == "--no-daemon" })
+	if len(command.Words) == 0 || foreground {
 		return ""
 	}
 	switch command.Name() {
@@ -73,6 +100,20 @@ func daemonizes(command shell.Command) string {
 		return command.Name()
 	case "echo", "printf", "grep", "cat", "test", "[":
 		return ""
+	}
+	name, words := started(command)
+	if strings.Contains(command.Words[0], "/init.d/") && slices.Contains(args, "start") {
+		return name + " start"
+	}
+	for _, option := range daemonOptions[name] {
+		if slices.Contains(words, option) {
+			return name + " " + option
+		}
+	}
+	for _, subcommand := range daemonCommands[name] {
+		if says(words, subcommand) {
+			return name + " " + subcommand
+		}
 	}
 	for i, arg := range args {
 		option, value, hasValue := strings.Cut(arg, "=")

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -11,7 +12,7 @@ import (
 // single-replica
 //
 //	restricted: replicas of Deployments that a Service selects, where the other objects are given
-//	allowed:    a HorizontalPodAutoscaler or a ScaledObject; what no Service selects; StatefulSets
+//	allowed:    a HorizontalPodAutoscaler or a ScaledObject; what no Service selects for clients; claims; StatefulSets
 func init() {
 	register(Rule{
 		RuleInfo: policy.RuleInfo{ID: "single-replica", Factor: "VIII", Levels: policy.At(policy.Warn)},
@@ -19,12 +20,12 @@ func init() {
 			Title:   "A service has one replica",
 			Why:     "When its node is drained, upgraded or lost, nobody answers until another pod has started. An app that has only ever run once often can't run twice: it finds out on the day on which it must.",
 			Fix:     "Write replicas: 2 or more, with a PodDisruptionBudget, or let a HorizontalPodAutoscaler or KEDA decide.",
-			Allowed: "Deployments that a HorizontalPodAutoscaler or a ScaledObject scales, that are scaled to 0, or that no Service selects (workers, operators); StatefulSets. " + besides,
+			Allowed: "Deployments that a HorizontalPodAutoscaler or a ScaledObject scales, that are scaled to 0, or that no Service selects but for its metrics (workers, operators); those that write to a claim, which a second replica could not share; StatefulSets. " + besides,
 			Example: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app.kubernetes.io/name: shop}}\n  template:\n    metadata: {labels: {app.kubernetes.io/name: shop}}\n    spec:\n      containers: [{name: api, image: \"contoso.azurecr.io/shop:1.4.2\"}]\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
 			spec := s.Facts.WorkloadSpec
-			if spec == nil || s.Workload.Kind != "Deployment" || spec.Replicas != nil && *spec.Replicas != 1 {
+			if spec == nil || s.Workload.Kind != "Deployment" || spec.Replicas != nil && *spec.Replicas != 1 || s.holdsClaim() {
 				return
 			}
 			if scaled, known := s.scaled(); scaled || !known {
@@ -34,6 +35,13 @@ func init() {
 				report(Violation{Path: "spec.replicas", OfWorkload: true, Message: "one replica answers for the Service " + service + ", and nothing scales it", Fix: "write replicas: 2, or add a HorizontalPodAutoscaler"})
 			}
 		},
+	})
+}
+
+// holdsClaim says whether the pod writes to a claim: a second one would need it too, and replicated-pvc speaks of that.
+func (s *Subject) holdsClaim() bool {
+	return slices.ContainsFunc(s.Pod.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.PersistentVolumeClaim != nil && !v.PersistentVolumeClaim.ReadOnly && s.writes(v.Name)
 	})
 }
 
@@ -63,9 +71,14 @@ func (s *Subject) scaled() (scaled, known bool) {
 func (s *Subject) service() string {
 	services, _ := s.services() // one is enough
 	for _, service := range services {
-		if service.Spec.ClusterIP != corev1.ClusterIPNone {
+		if service.Spec.ClusterIP != corev1.ClusterIPNone && slices.ContainsFunc(service.Spec.Ports, forClients) {
 			return service.Name
 		}
 	}
 	return ""
+}
+
+// forClients says whether a Service's port is for more than looking at the app, as far as its name and its target's tell.
+func forClients(p corev1.ServicePort) bool {
+	return isService(corev1.ContainerPort{Name: p.Name}) && (p.TargetPort.StrVal == "" || isService(corev1.ContainerPort{Name: p.TargetPort.StrVal}))
 }

@@ -46,7 +46,17 @@ var debugSwitches = map[string]struct {
 	"APP_ENV":                {append([]string{"local"}, development...), "production"},
 	"MIX_ENV":                {development, "prod"},
 	"GIN_MODE":               {[]string{"debug"}, "release"},
-	"XDEBUG_MODE":            {[]string{"debug", "develop"}, "off"},
+	"SYMFONY_ENV":            {development, "prod"},
+	"SPRING_PROFILES_ACTIVE": {development, "kubernetes"},
+	"MICRONAUT_ENVIRONMENTS": {development, "k8s"},
+	"QUARKUS_PROFILE":        {development, "prod"},
+	"WP_DEBUG":               {truths, "false"},
+	"WORDPRESS_DEBUG":        {truths, ""},
+	"PYTHONDEVMODE":          {truths, ""},
+
+	"ASPNETCORE_DETAILEDERRORS":       {truths, "false"},
+	"SPRING_DEVTOOLS_RESTART_ENABLED": {truths, "false"},
+	"XDEBUG_MODE":                     {[]string{"debug", "develop"}, "off"},
 }
 
 var (
@@ -55,6 +65,9 @@ var (
 	loopback    = regexp.MustCompile(`^(127\.|localhost|\[::1\])`)
 	bindAddress = regexp.MustCompile(`^--inspect(?:-brk|-wait|-port)?=(.*[^\d].*)$`)
 )
+
+// debuggers are programs that run another one, and their names.
+var debuggers = map[string]string{"dlv": "Delve", "gdbserver": "gdb", "rdbg": "debug.rb"}
 
 const noDebugger = "leave it out, and use kubectl debug where you must look inside"
 
@@ -65,8 +78,10 @@ func checkDebugInProduction(s *Subject, report func(Violation)) {
 	for _, c := range s.Containers(Init, Sidecar, Main) {
 		for _, e := range c.Env {
 			path := ".env[name=\"" + e.Name + "\"]"
-			value := strings.ToLower(strings.TrimSpace(e.Value))
-			if debug, known := debugSwitches[e.Name]; known && slices.Contains(debug.values, value) {
+			one := func(value string) bool {
+				return slices.Contains(debugSwitches[e.Name].values, strings.ToLower(strings.TrimSpace(value)))
+			}
+			if debug := debugSwitches[e.Name]; slices.ContainsFunc(strings.Split(e.Value, ","), one) { // profiles are a list
 				fix := "leave it out"
 				if debug.instead != "" {
 					fix = "write value: \"" + debug.instead + "\""
@@ -95,8 +110,10 @@ func debugger(words []string) string {
 			return "the JVM opens a debugger's port (jdwp) in production"
 		case address != nil && !loopback.MatchString(address[1]):
 			return "Node.js opens a debugger's port beyond localhost in production"
-		case i == 0 && (word == "dlv" || strings.HasSuffix(word, "/dlv")):
-			return "the app runs under a debugger (Delve) in production"
+		case i == 0 && debuggers[base(word)] != "":
+			return "the app runs under a debugger (" + debuggers[base(word)] + ") in production"
+		case word == "jpda" && i > 0 && base(words[i-1]) == "catalina.sh":
+			return "the JVM opens a debugger's port (jpda) in production"
 		case word == "debugpy" && i > 0 && words[i-1] == "-m":
 			return "the app runs under a debugger (debugpy) in production"
 		}

@@ -22,12 +22,12 @@ type devImageParams struct {
 func init() {
 	register(Rule{
 		RuleInfo: policy.RuleInfo{ID: "dev-image", Factor: "X", Levels: policy.Levels{Baseline: policy.Warn, Strict: policy.Deny},
-			Params: devImageParams{Words: []string{"dev", "snapshot", "dirty"}, Registries: []string{"ttl.sh", "kind.local", "ko.local"}, Allowed: []string{"cgr.dev", "dhi.io"}}},
+			Params: devImageParams{Words: []string{"dev", "snapshot", "dirty", "local", "wip"}, Registries: []string{"ttl.sh", "kind.local", "ko.local", "localhost"}, Allowed: []string{"cgr.dev", "dhi.io"}}},
 		Page: policy.Page{
 			Title:   "The image comes from a developer's desk",
-			Why:     "A tag with dirty says that the image holds changes that no commit has; a snapshot is built again under the same name; ttl.sh deletes its images after hours, and kind.local is one laptop. None of them can be pulled, built or explained again when it matters.",
+			Why:     "A tag with dirty says that the image holds changes that no commit has; a snapshot is built again under the same name; ttl.sh deletes its images after hours, and kind.local, ko.local and localhost are one machine. None of them can be pulled, built or explained again when it matters.",
 			Fix:     "Let CI build the image from a commit, push it to the registry of all environments, and name its version.",
-			Allowed: "Words in the repository's name (contoso.azurecr.io/dev/shop:1.4.2), devel, and registries that call variants with a shell dev (cgr.dev, dhi.io). The parameters words, registries and allowed change that; namespaces of developers may turn the rule off.",
+			Allowed: "Words in the repository's name (contoso.azurecr.io/dev/shop:1.4.2), devel, registries on a port of localhost, and registries that call variants with a shell dev (cgr.dev, dhi.io). The parameters words, registries and allowed change that; namespaces of developers may turn the rule off.",
 			Example: "image: contoso.azurecr.io/shop:1.4.2\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {

@@ -30,7 +30,7 @@ func init() {
 }
 
 // shippers are images, by the beginning of the last segment of their names.
-var shippers = []string{"fluent-bit", "fluentbit", "fluentd", "td-agent", "filebeat", "promtail", "logstash", "vector", "newrelic-fluentbit",
+var shippers = []string{"fluent-bit", "fluentbit", "fluentd", "td-agent", "filebeat", "promtail", "logstash", "vector", "newrelic-fluentbit", "aws-for-fluent-bit",
 	"tailing-sidecar", "splunk-universalforwarder", "universalforwarder", "rsyslog", "syslog-ng"}
 
 func checkLogShipperSidecar(s *Subject, report func(Violation)) {
