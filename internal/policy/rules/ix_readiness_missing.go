@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/image"
 	"twelvefold.dev/internal/policy"
 )
 
@@ -21,7 +22,7 @@ func init() {
 			Title:   "A container serves a port and nobody asks whether it is ready",
 			Why:     "Without a readiness probe a container is ready as soon as its process exists. Every rollout and every scale-up sends requests to a process that doesn't listen yet, and a rollout of a broken version goes on to the last replica. A startup or liveness probe does not help: it restarts, it doesn't take the pod out of the Service.",
 			Fix:     "Add a readinessProbe that asks whether the app can serve a request now. Do not ask its backing services: if the database is down, no replica is ready and there is nobody left to say so.",
-			Allowed: "Containers without ports, or with ports that no probe can ask (UDP, SCTP); ports that are only for operators, by their names (metrics, prometheus, http-metrics, http-monitoring, healthz, debug); pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers.",
+			Allowed: "Containers without ports, or with ports that no probe can ask (UDP, SCTP); ports that are only for operators, by their names (metrics, prometheus, http-metrics, http-monitoring, healthz, debug), or before which kube-rbac-proxy stands; containers that Knative's queue proxy probes; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n  periodSeconds: 5\n",
 		},
 		Check: checkReadinessMissing,
@@ -34,7 +35,7 @@ func checkReadinessMissing(s *Subject, report func(Violation)) {
 	}
 	for _, c := range s.Containers(Main, Sidecar) {
 		i := slices.IndexFunc(c.Ports, isService)
-		if c.ReadinessProbe != nil || i < 0 {
+		if c.ReadinessProbe != nil || i < 0 || s.askedByQueue(c) || isRBACProxy(c) {
 			continue
 		}
 		port, probe := c.Ports[i], fmt.Sprintf("tcpSocket: {port: %d}", c.Ports[i].ContainerPort)
@@ -45,6 +46,19 @@ func checkReadinessMissing(s *Subject, report func(Violation)) {
 		}
 		report(c.At(".readinessProbe", fmt.Sprintf("serves port %d without a readiness probe", port.ContainerPort), "add readinessProbe: {"+probe+"}"))
 	}
+}
+
+// askedByQueue says whether Knative has moved the container's probe to the queue proxy beside it.
+func (s *Subject) askedByQueue(c Container) bool {
+	return slices.ContainsFunc(s.Pod.Spec.Containers, func(other corev1.Container) bool {
+		return other.Name != c.Name && slices.ContainsFunc(other.Env, func(e corev1.EnvVar) bool { return e.Name == "SERVING_READINESS_PROBE" })
+	})
+}
+
+// isRBACProxy says whether the container stands before metrics: its port is called https all the same.
+func isRBACProxy(c Container) bool {
+	ref, err := image.Parse(c.Image)
+	return err == nil && ref.Base() == "kube-rbac-proxy"
 }
 
 var (
