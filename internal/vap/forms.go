@@ -20,6 +20,8 @@ import (
 type form struct {
 	// The conditions that are true of what is right, about the pod and about each of its containers c. nil: there is none.
 	pod, container condition
+	// unless is true of pods that the rule has nothing to say of; empty: there are none.
+	unless string
 	// volume is true of the volumes v that no container may mount; readOnly, that it may mount them to read.
 	volume   condition
 	readOnly bool
@@ -51,10 +53,12 @@ func (f form) templates() bool { return !f.mended && !f.podOnly }
 func always(text string) condition { return func(part) string { return text } }
 
 const (
-	grace   = `variables.spec.?terminationGracePeriodSeconds.orValue(30)`
-	script  = `c.?lifecycle.?preStop.?exec.?command.orValue([]).join(" ")`
-	job     = `variables.workload.matches("^(Job|CronJob)/")`
-	ends    = `variables.spec.?restartPolicy.orValue("Always") in ["Never", "OnFailure"]`
+	grace  = `variables.spec.?terminationGracePeriodSeconds.orValue(30)`
+	script = `c.?lifecycle.?preStop.?exec.?command.orValue([]).join(" ")`
+	job    = `variables.workload.matches("^(Job|CronJob)/")`
+	ends   = `variables.spec.?restartPolicy.orValue("Always") in ["Never", "OnFailure"]`
+	// queued says that Knative's queue proxy asks in the kubelet's place.
+	queued  = `variables.spec.containers.exists(c, c.?env.orValue([]).exists(e, e.name == "SERVING_READINESS_PROBE"))`
 	windows = `(variables.spec.?os.?name.orValue("") == "windows" || variables.spec.?nodeSelector[?"kubernetes.io/os"].orValue("") == "windows")`
 	mounts  = `c.?volumeMounts.orValue([]).all(m, !(m.name in variables.volumes))`
 	writes  = `c.?volumeMounts.orValue([]).all(m, m.?readOnly.orValue(false) || !(m.name in variables.volumes))`
@@ -85,7 +89,7 @@ var forms = map[string]form{
 	"mutable-tag":     {container: mutableTag, ephemeral: true},
 	"no-digest":       {container: noDigest, ephemeral: true},
 	"pull-never":      {container: always(`c.?imagePullPolicy.orValue("") != "Never"`), ephemeral: true, mended: true},
-	"writable-rootfs": {container: always(windows + ` || c.?securityContext.?readOnlyRootFilesystem.orValue(false)`), mended: true},
+	"writable-rootfs": {container: always(`c.?securityContext.?readOnlyRootFilesystem.orValue(false)`), unless: windows, mended: true},
 	"host-state": {volume: always(fmt.Sprintf(`has(v.hostPath) && !(v.hostPath.path in [%s]) && !v.hostPath.path.startsWith("/usr/share/zoneinfo")`+
 		` && v.hostPath.?type.orValue("") != "CharDevice"`, quoteAll(rules.NodeTimeZones()))), readOnly: true, ephemeral: true},
 	"shared-host-process": {pod: always(`!variables.spec.?hostPID.orValue(false) && !variables.spec.?hostIPC.orValue(false)`)},
@@ -105,7 +109,7 @@ var forms = map[string]form{
 	"memory-limit-missing": {container: always(given("limits", "memory")), running: true, mended: true},
 	"requests-missing": {container: always("(" + given("requests", "cpu") + " || " + given("limits", "cpu") + ") && (" +
 		given("requests", "memory") + " || " + given("limits", "memory") + ")"), running: true, mended: true},
-	"node-pinned": {pod: always(`variables.workload.startsWith("DaemonSet/") || variables.spec.?nodeName.orValue("") == ""` +
+	"node-pinned": {unless: `variables.workload.startsWith("DaemonSet/")`, pod: always(`variables.spec.?nodeName.orValue("") == ""` +
 		` && variables.spec.?nodeSelector[?"kubernetes.io/hostname"].orValue("") == ""` +
 		` && [variables.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([])].all(terms, terms.size() != 1` +
 		` || (terms[0].?matchExpressions.orValue([]) + terms[0].?matchFields.orValue([])).all(r, !(r.key in ["kubernetes.io/hostname", "metadata.name"]` +
@@ -115,14 +119,13 @@ var forms = map[string]form{
 		running: true, mended: true, leaves: "of what preStop sleeps, only preStop.sleep and a single command sleep N are judged; the webhook reads scripts"},
 	"probe-identical": {container: always(`!has(c.livenessProbe) || !has(c.readinessProbe) || ` + patience("livenessProbe") + ` > ` + patience("readinessProbe") +
 		` || ["httpGet", "tcpSocket", "exec", "grpc"].exists(h, c.livenessProbe[?h] != c.readinessProbe[?h])`), running: true},
-	"readiness-missing": {container: readinessMissing, running: true, costly: true},
+	"readiness-missing": {container: readinessMissing, unless: ends + " || " + queued, running: true, costly: true},
 	"slow-start":        {container: slowStart, running: true},
 	"stop-signal-kill":  {container: always(`c.?lifecycle.?stopSignal.orValue("") != "SIGKILL"`)},
 	"debug-in-production": {container: debugInProduction, costly: true,
 		leaves: "where the policy says environment: production, switches and the options of the JVM and Node.js are looked for in variables; the webhook reads command lines as well"},
-	"dev-image": {container: devImage},
-	"tty-service": {container: always(job + ` || ` + ends + ` || !c.?tty.orValue(false) && !c.?stdin.orValue(false)`),
-		running: true},
+	"dev-image":       {container: devImage},
+	"tty-service":     {container: always(`!c.?tty.orValue(false) && !c.?stdin.orValue(false)`), unless: job + " || " + ends, running: true},
 	"ephemeral-debug": {container: always(`request.?subResource.orValue("") != "ephemeralcontainers"`), ephemeral: true, podOnly: true},
 	"ssh-daemon":      {container: sshDaemon, ephemeral: true, leaves: "images and port 22 are judged; the webhook reads what commands and scripts start"},
 }
@@ -209,11 +212,10 @@ func patience(probe string) string {
 	return fmt.Sprintf(`c.%[1]s.?periodSeconds.orValue(10) * c.%[1]s.?failureThreshold.orValue(3)`, probe)
 }
 
-// readinessMissing asks no probe of what Knative's queue proxy probes, nor of kube-rbac-proxy.
+// readinessMissing asks no probe of kube-rbac-proxy.
 func readinessMissing(part) string {
 	operators, neutral := quoteAll(operatorsPorts), quoteAll(anyonesPorts)
-	return ends + ` || variables.spec.containers.exists(o, o.name != c.name && o.?env.orValue([]).exists(e, e.name == "SERVING_READINESS_PROBE"))` +
-		` || c.?image.orValue("").matches("^(?:[^@]*/)?kube-rbac-proxy(?::[^/@]*)?(?:@.*)?$")` + fmt.Sprintf(` || has(c.readinessProbe) || c.?ports.orValue([]).all(p, p.?protocol.orValue("TCP") in ["UDP", "SCTP"]`+
+	return `c.?image.orValue("").matches("^(?:[^@]*/)?kube-rbac-proxy(?::[^/@]*)?(?:@.*)?$")` + fmt.Sprintf(` || has(c.readinessProbe) || c.?ports.orValue([]).all(p, p.?protocol.orValue("TCP") in ["UDP", "SCTP"]`+
 		` || [p.?name.orValue("").lowerAscii().split("-")].all(words, words[words.size() - 1] in [%[1]s]`+
 		` || words.exists(w, w in [%[1]s]) && words.all(w, w in [%[1]s] || w in [%[2]s])))`, operators, neutral)
 }

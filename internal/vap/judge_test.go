@@ -155,6 +155,9 @@ func judgesOf(t *testing.T, p *policy.Policy) map[string]func(*testing.T, map[st
 		}
 		effective := p.Within(0)
 		where, _ := e.where(r.RuleInfo, effective, 0)
+		if f.unless != "" {
+			where += " && !(" + f.unless + ")"
+		}
 		v := f.validation(r, part{effective, r.RuleInfo, true})
 		type named struct {
 			name    string

@@ -106,6 +106,9 @@ func (e *exporter) export(info policy.RuleInfo, f form, build func(part) (valida
 		if v.condition == "" {
 			continue
 		}
+		if f.unless != "" {
+			where += " && !(" + f.unless + ")"
+		}
 		if f.mended && !slices.Contains(e.mended, info.ID) {
 			e.mended = append(e.mended, info.ID)
 		}
