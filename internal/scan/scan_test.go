@@ -311,7 +311,7 @@ func TestNoMetricsWithoutLeading(t *testing.T) {
 func TestObjectsBeside(t *testing.T) {
 	d := deployment("api", "app:1")
 	d.Spec.Template.Labels = map[string]string{"app": "api"}
-	w := newWorld(t, d, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "api"}, Spec: corev1.ServiceSpec{Selector: d.Spec.Template.Labels}})
+	w := newWorld(t, d, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "api"}, Spec: corev1.ServiceSpec{Selector: d.Spec.Template.Labels, Ports: []corev1.ServicePort{{Port: 80}}}})
 	w.policy = "{profile: off, rules: {single-replica: {level: warn}}}"
 	w.scan(t)
 	w.metrics(t, `{level="warn",namespace="shop",rule="single-replica"} 1`)
