@@ -125,8 +125,8 @@ func TestAKSSelectorsAreThereAlready(t *testing.T) {
 	}
 }
 
-// The command line leaves alone what the webhook does.
-func TestExcludedNamespacesAreTheCommandLines(t *testing.T) {
+// The command line and exported policies leave alone what the webhook does.
+func TestSystemNamespacesAreExcluded(t *testing.T) {
 	values, err := os.ReadFile("twelvefold/values.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +135,8 @@ func TestExcludedNamespacesAreTheCommandLines(t *testing.T) {
 	if err := yaml.Unmarshal(values, &chart); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(live.SystemNamespaces, chart.ExcludedNamespaces); diff != "" {
-		t.Errorf("(-command line +chart):\n%s", diff)
+	if diff := cmp.Diff(policy.SystemNamespaces, chart.ExcludedNamespaces); diff != "" {
+		t.Errorf("(-code +chart):\n%s", diff)
 	}
 	for label, value := range map[string]string{"control-plane": "true", "kubernetes.azure.com/managedby": "aks"} {
 		if !live.System("shop", map[string]string{label: value}) {

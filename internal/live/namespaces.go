@@ -13,15 +13,12 @@ import (
 
 	"twelvefold.dev/internal/inventory"
 	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/internal/policy"
 )
-
-// SystemNamespaces are Kubernetes' own, and those that AKS and its add-ons install. The chart excludes the same.
-var SystemNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "aks-command", "aks-istio-egress", "aks-istio-ingress", "aks-istio-system",
-	"app-routing-system", "azure-arc", "calico-system", "dapr-system", "flux-system", "gatekeeper-system", "tigera-operator"}
 
 // System says whether a namespace is left alone: by its name, or by the labels that AKS excludes from all webhooks.
 func System(name string, labels map[string]string) bool {
-	return slices.Contains(SystemNamespaces, name) || labels["control-plane"] == "true" || labels["kubernetes.azure.com/managedby"] == "aks"
+	return slices.Contains(policy.SystemNamespaces, name) || labels["control-plane"] == "true" || labels["kubernetes.azure.com/managedby"] == "aks"
 }
 
 // Namespace is one to be read.

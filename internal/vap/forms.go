@@ -29,8 +29,7 @@ type form struct {
 	running bool
 	// ephemeral says that containers that kubectl debug adds are judged, too.
 	ephemeral bool
-	// Templates are not judged where the webhook may mend what they lack, or the rule is about the pod itself.
-	mended, podOnly bool
+	podOnly   bool // the rule is about the pod itself: templates are not judged
 	// costly says that a pod may be so large that the API server gives up. Then it passes.
 	costly bool
 	// leaves is what only the webhook judges of the rule; empty: nothing.
@@ -47,8 +46,10 @@ type part struct {
 	fixed     bool // the policy names the rule, so that its weaker cases deny, too
 }
 
-// templates says whether templates of workloads are judged, too.
-func (f form) templates() bool { return !f.mended && !f.podOnly }
+// templates says whether templates of workloads are judged, too: not where the webhook may mend what they lack.
+func (f form) templates(info policy.RuleInfo) bool {
+	return info.Repair == policy.NotRepaired && !f.podOnly
+}
 
 func always(text string) condition { return func(part) string { return text } }
 
@@ -73,7 +74,7 @@ var (
 
 // forms are the rules that CEL can express.
 var forms = map[string]form{
-	"app-identity":    {pod: appIdentity, mended: true},
+	"app-identity":    {pod: appIdentity},
 	"host-dependency": {volume: hostDependency, ephemeral: true},
 	"literal-secret": {container: literalSecret, ephemeral: true, costly: true,
 		leaves: "of env values, only tokens with a mark of their own are found; connection strings, base64, commands and annotations are the webhook's"},
@@ -85,18 +86,17 @@ var forms = map[string]form{
 		` || v.?projected.?sources.orValue([]).exists(s, s.?configMap.?optional.orValue(false) || s.?secret.?optional.orValue(false))`),
 		container: always(`c.?env.orValue([]).all(e, !e.?valueFrom.?configMapKeyRef.?optional.orValue(false) && !e.?valueFrom.?secretKeyRef.?optional.orValue(false))` +
 			` && c.?envFrom.orValue([]).all(e, !e.?configMapRef.?optional.orValue(false) && !e.?secretRef.?optional.orValue(false))`), ephemeral: true},
-	"service-links":   {pod: always(`!variables.spec.?enableServiceLinks.orValue(true)`), mended: true},
+	"service-links":   {pod: always(`!variables.spec.?enableServiceLinks.orValue(true)`)},
 	"mutable-tag":     {container: mutableTag, ephemeral: true},
 	"no-digest":       {container: noDigest, ephemeral: true},
-	"pull-never":      {container: always(`c.?imagePullPolicy.orValue("") != "Never"`), ephemeral: true, mended: true},
-	"writable-rootfs": {container: always(`c.?securityContext.?readOnlyRootFilesystem.orValue(false)`), unless: windows, mended: true},
+	"pull-never":      {container: always(`c.?imagePullPolicy.orValue("") != "Never"`), ephemeral: true},
+	"writable-rootfs": {container: always(`c.?securityContext.?readOnlyRootFilesystem.orValue(false)`), unless: windows},
 	"host-state": {volume: always(fmt.Sprintf(`has(v.hostPath) && !(v.hostPath.path in [%s]) && !v.hostPath.path.startsWith("/usr/share/zoneinfo")`+
 		` && v.hostPath.?type.orValue("") != "CharDevice"`, quoteAll(rules.NodeTimeZones()))), readOnly: true, ephemeral: true},
 	"shared-host-process": {pod: always(`!variables.spec.?hostPID.orValue(false) && !variables.spec.?hostIPC.orValue(false)`)},
 	"unbounded-emptydir": {volume: always(`has(v.emptyDir) && !v.name.startsWith("twelvefold-")` +
 		` && quantity(v.emptyDir.?sizeLimit.orValue("0")).compareTo(quantity("0")) == 0` +
-		` && (v.emptyDir.?medium.orValue("") != "" || variables.spec.containers.exists(c, quantity(c.?resources.?limits[?"ephemeral-storage"].orValue("0")).compareTo(quantity("0")) == 0))`),
-		mended: true},
+		` && (v.emptyDir.?medium.orValue("") != "" || variables.spec.containers.exists(c, quantity(c.?resources.?limits[?"ephemeral-storage"].orValue("0")).compareTo(quantity("0")) == 0))`)},
 	"host-network": {pod: always(`!variables.spec.?hostNetwork.orValue(false)`)},
 	"host-port":    {container: always(`variables.spec.?hostNetwork.orValue(false) || c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0)`)},
 	"privileged-port": {container: always(`c.?ports.orValue([]).all(p, !(p.?containerPort.orValue(0) > 0 && p.containerPort < 1024))`),
@@ -106,9 +106,9 @@ var forms = map[string]form{
 		` || request.userInfo.?username.orValue("").startsWith("system:serviceaccount:")` +
 		` && object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false)` +
 		` && o.apiVersion.matches("^[^/]*[.][^/]*/") && !o.apiVersion.matches("^[^/]*[.]k8s[.]io/"))`), podOnly: true},
-	"memory-limit-missing": {container: always(given("limits", "memory")), running: true, mended: true},
+	"memory-limit-missing": {container: always(given("limits", "memory")), running: true},
 	"requests-missing": {container: always("(" + given("requests", "cpu") + " || " + given("limits", "cpu") + ") && (" +
-		given("requests", "memory") + " || " + given("limits", "memory") + ")"), running: true, mended: true},
+		given("requests", "memory") + " || " + given("limits", "memory") + ")"), running: true},
 	"node-pinned": {unless: `variables.workload.startsWith("DaemonSet/")`, pod: always(`variables.spec.?nodeName.orValue("") == ""` +
 		` && variables.spec.?nodeSelector[?"kubernetes.io/hostname"].orValue("") == ""` +
 		` && [variables.spec.?affinity.?nodeAffinity.?requiredDuringSchedulingIgnoredDuringExecution.?nodeSelectorTerms.orValue([])].all(terms, terms.size() != 1` +
@@ -116,7 +116,7 @@ var forms = map[string]form{
 		` && r.operator == "In" && r.?values.orValue([]).size() == 1)))`)},
 	"grace-period": {pod: graceBounds, container: always(`c.?lifecycle.?preStop.?sleep.?seconds.orValue(-1) < ` + grace +
 		` && !(` + script + `.matches("^(?:(?:/bin/)?(?:ba|da|a)?sh -c )?(?:/bin/)?sleep [0-9]{1,9}$") && int(` + script + `.find("[0-9]+$")) >= ` + grace + `)`),
-		running: true, mended: true, leaves: "of what preStop sleeps, only preStop.sleep and a single command sleep N are judged; the webhook reads scripts"},
+		running: true, leaves: "of what preStop sleeps, only preStop.sleep and a single command sleep N are judged; the webhook reads scripts"},
 	"probe-identical": {container: always(`!has(c.livenessProbe) || !has(c.readinessProbe) || ` + patience("livenessProbe") + ` > ` + patience("readinessProbe") +
 		` || ["httpGet", "tcpSocket", "exec", "grpc"].exists(h, c.livenessProbe[?h] != c.readinessProbe[?h])`), running: true},
 	"readiness-missing": {container: readinessMissing, unless: ends + " || " + queued, running: true, costly: true},

@@ -54,7 +54,7 @@ func Says(rule policy.RuleInfo) string {
 		return "No: " + reasonOf(rule.ID) + "."
 	case f.leaves != "":
 		return "In part: " + f.leaves + "."
-	case f.mended:
+	case rule.Repair != policy.NotRepaired:
 		return "Yes, for pods; templates of workloads are left to the webhook, which may mend them."
 	case f.podOnly:
 		return "Yes, for pods."

@@ -109,7 +109,7 @@ func (e *exporter) export(info policy.RuleInfo, f form, build func(part) (valida
 		if f.unless != "" {
 			where += " && !(" + f.unless + ")"
 		}
-		if f.mended && !slices.Contains(e.mended, info.ID) {
+		if info.Repair != policy.NotRepaired && !slices.Contains(e.mended, info.ID) {
 			e.mended = append(e.mended, info.ID)
 		}
 		e.add(info, f, i, where, v)
@@ -191,7 +191,7 @@ func (e *exporter) add(info policy.RuleInfo, f form, i int, where string, v vali
 		denied = append(slices.Clone(denied), ephemeralContainers)
 	}
 	matched, warned := denied, []any(nil)
-	if f.templates() {
+	if f.templates(info) {
 		matched, warned = append(slices.Clone(denied), workloads("CREATE", "UPDATE")...), workloads("CREATE", "UPDATE")
 		if e.policy.DeniesTemplates() { // but for updates: they may not be what made it wrong
 			denied, warned = append(slices.Clone(denied), workloads("CREATE")...), workloads("UPDATE")
@@ -214,17 +214,13 @@ func (e *exporter) bind(name, policyName, action string, resources []any) {
 			"namespaceSelector": map[string]any{
 				"matchLabels": map[string]any{"twelvefold.dev/admission": "enabled"},
 				"matchExpressions": []any{
-					map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded},
+					map[string]any{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": policy.SystemNamespaces},
 					map[string]any{"key": "control-plane", "operator": "NotIn", "values": []string{"true"}},
 					map[string]any{"key": "kubernetes.azure.com/managedby", "operator": "NotIn", "values": []string{"aks"}},
 				},
 			}},
 	})
 }
-
-// excluded are the namespaces that the chart's webhooks leave alone by default, whatever their labels say.
-var excluded = []string{"kube-system", "kube-public", "kube-node-lease", "aks-command", "aks-istio-egress", "aks-istio-ingress", "aks-istio-system",
-	"app-routing-system", "azure-arc", "calico-system", "dapr-system", "flux-system", "gatekeeper-system", "tigera-operator"}
 
 func (e *exporter) object(kind, name string, spec map[string]any) {
 	e.objects = append(e.objects, map[string]any{"apiVersion": apiVersion, "kind": kind, "spec": spec, "metadata": map[string]any{"name": name,

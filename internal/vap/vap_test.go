@@ -1,7 +1,6 @@
 package vap
 
 import (
-	"os"
 	"path"
 	"regexp"
 	"strings"
@@ -60,23 +59,6 @@ func TestFormsAreOfRules(t *testing.T) {
 		if _, both := reasons[id]; both {
 			t.Errorf("%s has a form, and a reason to have none", id)
 		}
-	}
-}
-
-// What the webhook never judges, no policy judges.
-func TestNamespacesAreExcludedAsByTheChart(t *testing.T) {
-	text, err := os.ReadFile("../../charts/twelvefold/values.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values struct {
-		ExcludedNamespaces []string `yaml:"excludedNamespaces"`
-	}
-	if err := yaml.Unmarshal(text, &values); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(values.ExcludedNamespaces, excluded); diff != "" {
-		t.Errorf("the chart's excludedNamespaces (-chart +policies):\n%s", diff)
 	}
 }
 

@@ -23,7 +23,7 @@ const newTemplate = `request.kind.kind == "Pod" || !object.metadata.?ownerRefere
 // judged as if its controller made it.
 func (e *exporter) variables(info policy.RuleInfo, f form) []variable {
 	pod, workload, prefix := "object", podWorkload, `""`
-	if f.templates() {
+	if f.templates(info) {
 		// dyn, since each kind has one of the fields only, and the API server checks types.
 		pod = `request.kind.kind == "Pod" ? dyn(object) : request.kind.kind == "CronJob" ? dyn(object).spec.jobTemplate.spec.template : dyn(object).spec.template`
 		workload = `request.kind.kind != "Pod" ? request.kind.kind + "/" + object.metadata.?name.orValue("") : ` + podWorkload
