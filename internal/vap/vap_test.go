@@ -7,9 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
-
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/expression"
 	"twelvefold.dev/internal/policy/rules"
