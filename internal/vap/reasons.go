@@ -52,6 +52,8 @@ func Says(rule policy.RuleInfo) string {
 	switch {
 	case !found:
 		return "No: " + reasonOf(rule.ID) + "."
+	case f.leaves != "" && rule.Repair != policy.NotRepaired:
+		return "In part: " + f.leaves + ". Templates of workloads are left to it, since it may mend them."
 	case f.leaves != "":
 		return "In part: " + f.leaves + "."
 	case rule.Repair != policy.NotRepaired:
