@@ -29,7 +29,8 @@ func checkCommand() *cobra.Command {
 		Short: "Judge manifests, or what a cluster runs, as the webhook would",
 		Long: "Judges every pod and every workload's template. What Helm and Kustomize write can be piped in. With --cluster it judges\n" +
 			"the workloads of a cluster, which it only reads.\n\n" +
-			"-o sarif is for code scanning: results have file, line and a fingerprint that survives moved lines.\n" +
+			"-o sarif is for code scanning: results have file, line and a fingerprint that survives moved lines. Of more\n" +
+			"than 25,000, which GitHub does not take, it writes those that weigh most.\n" +
 			"-o junit is for CI: a suite for each file, a case for each object, a failure for each denied object.",
 		Example: "  twelvefold check -f deploy/\n" +
 			"  helm template shop | twelvefold check --policy policy.yaml --namespace prod-shop -f -\n" +

@@ -52,11 +52,11 @@ func (f *clusterFlags) readsCluster(c *cobra.Command, files []string) (bool, err
 // the last.
 func (in *input) batches(c *cobra.Command, args []string) iter.Seq2[[]review.Input, error] {
 	return func(yield func([]review.Input, error) bool) {
-		live, err := in.readsCluster(c, slices.Concat(in.files, args))
+		fromCluster, err := in.readsCluster(c, slices.Concat(in.files, args))
 		switch {
 		case err != nil:
 			yield(nil, err)
-		case live:
+		case fromCluster:
 			if err := in.readCluster(c, func(inputs []review.Input) bool { return yield(inputs, nil) }); err != nil {
 				yield(nil, err)
 			}

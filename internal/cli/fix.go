@@ -29,8 +29,9 @@ func fixCommand() *cobra.Command {
 		Long: "Makes the repairs that the webhook makes by default, where a rule finds something: ports that probes ask are declared,\n" +
 			"exec is put before a script's last command, PYTHONUNBUFFERED is set. Log files and redirections become stdout, too, where\n" +
 			"that is certain to work. Repairs that may change how an app behaves are made where the policy asks for them, or --repair\n" +
-			"does by the names of their rules: " + strings.Join(onRequest(), ", ") + ".\n\n" +
-			"Only the lines that a repair touches change: comments and layout stay. What the policy does not look at, or exempts, stays too. Repairs are listed on standard error.\n\n" +
+			"does by the names of their rules:\n  " + strings.Join(onRequest(), "\n  ") + "\n\n" +
+			"Only the lines that a repair touches change: comments and layout stay. What the policy does not look at, or exempts,\n" +
+			"stays too. Repairs are listed on standard error.\n\n" +
 			"Exit status: 0 nothing is denied in what was repaired, 1 something still is, 2 bad usage or input that can't be read.",
 		Example: "  twelvefold fix -f deploy/ --diff\n" +
 			"  twelvefold fix -f deploy/ --diff | patch -p0\n" +

@@ -57,13 +57,13 @@ func (in *input) addClusterFlags(c *cobra.Command) {
 	f.StringSliceVarP(&in.namespaces, "namespace", "n", nil,
 		"of a cluster, the namespaces to read: a,b (default: all but Kubernetes' and AKS's own); of files, that of objects that name none (default: default)")
 	f.StringVar(&in.kubernetes, "kubernetes", newest, "version of the cluster; with --cluster it is asked")
+	f.BoolVar(&in.registry, "registry", false, "ask the registries of images for labels that tell their source; signs in as docker does")
 }
 
 func (in *input) addCommonFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVarP(&in.files, "filename", "f", nil, "file, directory, or - for standard input; may be repeated")
 	f.StringToStringVar(&in.labels, "namespace-labels", nil, "labels of the namespace, where the input holds no Namespace: k=v,…")
-	f.BoolVar(&in.registry, "registry", false, "ask the registries of images for labels that tell their source; signs in as docker does")
 	f.StringVar(&in.agentImage, "agent-image", "twelvefold-agent", "image of injected containers")
 }
 

@@ -42,8 +42,8 @@ type junitFailure struct {
 	Text    string `xml:",chardata"`
 }
 
-// junit writes what CI systems show as tests: a suite for each file, or of a cluster for each namespace, a case for each object, with one failure for all
-// that denies it, since not every reader takes several.
+// junit writes what CI systems show as tests: a suite for each file, or of a cluster for each namespace; a case for each
+// object, with one failure for all that denies it, since not every reader takes several.
 func (r report) junit(w io.Writer) error {
 	all := junitSuites{Name: "twelvefold check"}
 	byFile := map[string]*junitSuite{}

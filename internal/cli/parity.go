@@ -69,11 +69,11 @@ func parityCommand() *cobra.Command {
 
 // parityObjects are those of the files, or of the two namespaces in a cluster.
 func (in *input) parityObjects(c *cobra.Command, names []string) ([]manifest.Object, error) {
-	live, err := in.readsCluster(c, in.files)
+	fromCluster, err := in.readsCluster(c, in.files)
 	if err != nil {
 		return nil, err
 	}
-	if live {
+	if fromCluster {
 		if len(in.namespaces) > 0 {
 			return nil, errors.New("-n is for files: the namespaces of a cluster are the arguments")
 		}

@@ -28,7 +28,7 @@ func replayCommand() *cobra.Command {
 			"--policy, the policy is the cluster's own.\n\n" +
 			"Exit status: 0 whatever is denied, 2 bad usage or input that can't be read.",
 		Example: "  twelvefold replay --policy new.yaml --cluster\n" +
-			"  kubectl get deployments,statefulsets,daemonsets,cronjobs,jobs,pods,namespaces -A -o yaml > dump.yaml\n" +
+			"  kubectl get ns,sa,deploy,sts,ds,cronjob,job,pod,svc,ing,hpa,pvc,limits -A -o yaml > dump.yaml\n" +
 			"  twelvefold replay --policy new.yaml --against current.yaml -f dump.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
