@@ -37,7 +37,7 @@ type target struct {
 func plansFor(in review.Input, asked []string) ([]plan, error) {
 	pod, err := review.Open(in)
 	if err != nil {
-		return nil, fmt.Errorf("%s:%d: %w", in.Object.File, in.Object.Line, err)
+		return nil, fmt.Errorf("%s: %w", in.Object.Place(), err)
 	}
 	if pod == nil {
 		return nil, nil

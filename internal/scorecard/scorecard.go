@@ -97,14 +97,6 @@ func stateOf(level policy.Level) State {
 	return map[policy.Level]State{policy.Audit: Audit, policy.Warn: Warn, policy.Deny: Deny}[level]
 }
 
-// New reviews the inputs.
-func New(inputs []review.Input) (Card, error) {
-	var c Card
-	err := c.Add(inputs)
-	c.Sum()
-	return c, err
-}
-
 // Add reviews inputs. Objects without a pod are passed over, and so are those that belong to one of the others: the pods of
 // a Deployment say the same as the Deployment, only more often. The inputs of a namespace belong together.
 func (c *Card) Add(inputs []review.Input) error {

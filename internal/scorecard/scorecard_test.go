@@ -171,7 +171,8 @@ func TestUnreadableWorkload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = scorecard.New(review.Offline(objects, policy.Default(rules.Catalogue{}), reviewtest.Facts))
+	var c scorecard.Card
+	err = c.Add(review.Offline(objects, policy.Default(rules.Catalogue{}), reviewtest.Facts))
 	if err == nil || !strings.HasPrefix(err.Error(), "dump.yaml:3: Pod x: ") {
 		t.Errorf("error %v", err)
 	}
@@ -181,11 +182,7 @@ func card(t *testing.T) scorecard.Card { return load(t, fixture) }
 
 func load(t *testing.T, file string) scorecard.Card {
 	t.Helper()
-	c, err := scorecard.New(reviewtest.Load(t, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return of(t, reviewtest.Load(t, file))
 }
 
 func read(t *testing.T, text string) scorecard.Card {
@@ -194,10 +191,16 @@ func read(t *testing.T, text string) scorecard.Card {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := scorecard.New(review.Offline(objects, policy.Default(rules.Catalogue{}), reviewtest.Facts))
-	if err != nil {
+	return of(t, review.Offline(objects, policy.Default(rules.Catalogue{}), reviewtest.Facts))
+}
+
+func of(t *testing.T, inputs []review.Input) scorecard.Card {
+	t.Helper()
+	var c scorecard.Card
+	if err := c.Add(inputs); err != nil {
 		t.Fatal(err)
 	}
+	c.Sum()
 	return c
 }
 

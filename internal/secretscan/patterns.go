@@ -7,12 +7,9 @@ import "slices"
 // hold a placeholder.
 func Patterns() (patterns, hints, fillIns []string) {
 	for _, d := range detectors {
-		if !slices.Contains(published, d.kind) {
+		if !slices.Contains(forVisitors, d.kind) {
 			patterns, hints = append(patterns, d.pattern.String()), append(hints, d.hints...)
 		}
 	}
 	return patterns, hints, slices.Clone(fillInHints)
 }
-
-// published are kinds that some apps give to every visitor, under names that say so.
-var published = []string{"Google API key", "JWT"}

@@ -43,13 +43,13 @@ func find(name, text string) (Secret, bool) {
 	return named(name, text)
 }
 
+// forVisitors are kinds of keys that some apps give to every visitor, under names that say so.
+var forVisitors = []string{"Google API key", "JWT"}
+
 // forBrowsers says whether the name tells that a key goes to every visitor: those of Firebase and Supabase are made for
 // it. Secrets of other kinds have no business there.
 func forBrowsers(name, kind string) bool {
-	if kind != "Google API key" && kind != "JWT" {
-		return false
-	}
-	return slices.ContainsFunc([]string{"NEXT_PUBLIC_", "NUXT_PUBLIC_", "EXPO_PUBLIC_", "PUBLIC_", "VITE_", "REACT_APP_", "VUE_APP_"}, func(prefix string) bool {
+	return slices.Contains(forVisitors, kind) && slices.ContainsFunc([]string{"NEXT_PUBLIC_", "NUXT_PUBLIC_", "EXPO_PUBLIC_", "PUBLIC_", "VITE_", "REACT_APP_", "VUE_APP_"}, func(prefix string) bool {
 		return strings.HasPrefix(name, prefix)
 	})
 }
