@@ -51,8 +51,8 @@ func runWithControlPlane(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	env := &controlplane.Environment{BinaryAssetsDirectory: assets}
-	// Pods need no ServiceAccount object, as no controller makes one in new namespaces: that is this server's default.
 	env.ControlPlane.GetAPIServer().Configure().Append("feature-gates", "ContainerStopSignals=true") // KEP-4960: else stopSignal is dropped
+	// Pods need no ServiceAccount object, as no controller makes one in new namespaces: that is this server's default.
 	if config, err = env.Start(); err != nil {
 		return 0, errors.Join(err, env.Stop())
 	}

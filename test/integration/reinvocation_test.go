@@ -13,17 +13,8 @@ import (
 
 // reinvoked has a later webhook append a container that needs a secret, too.
 func reinvoked(t *testing.T) {
-	ns := optedIn(t)
-	mesh := appendingWebhook(t)
-	mesh.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": ns}}
-	create(t, mesh)
-	deleteAfter(t, mesh)
-	var p *corev1.Pod
-	until(t, "the other webhook is called", func() bool {
-		p = pod(ns, "app:1")
-		p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "DB", Value: reference}}
-		create(t, p)
-		return len(p.Spec.Containers) == 2
+	p := appendedTo(t, "app:1", func(c *corev1.Container) {
+		c.Env = []corev1.EnvVar{{Name: "DB", Value: reference}}
 	})
 	checkResolved(t, p, 0)
 	checkResolved(t, p, 1)
@@ -34,19 +25,9 @@ func reinvoked(t *testing.T) {
 
 // repaired has the API server default, mutate, have another webhook append to, and mutate again a pod with something to mend.
 func repaired(t *testing.T) {
-	ns := optedIn(t)
-	mesh := appendingWebhook(t)
-	mesh.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": ns}}
-	create(t, mesh)
-	deleteAfter(t, mesh)
-	var p *corev1.Pod
-	until(t, "the other webhook is called", func() bool {
-		p = pod(ns, "app:1.4.2")
-		c := &p.Spec.Containers[0]
+	p := appendedTo(t, "app:1.4.2", func(c *corev1.Container) {
 		c.Command = []string{"sh", "-c", "cd /app && python app.py"}
 		c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(8080)}}}
-		create(t, p)
-		return len(p.Spec.Containers) == 2
 	})
 	if got := p.Labels["app.kubernetes.io/version"]; got != "1.4.2" {
 		t.Errorf("the pod's version is %q", got)
@@ -65,6 +46,23 @@ func repaired(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.Annotations[statusAnnotation]), &status); err != nil || len(status.Done["repairs"]) != 4 {
 		t.Errorf("the status %s: %v", p.Annotations[statusAnnotation], err)
 	}
+}
+
+// appendedTo is a pod whose container is changed, and to which a later webhook has appended another one.
+func appendedTo(t *testing.T, image string, change func(*corev1.Container)) (p *corev1.Pod) {
+	t.Helper()
+	ns := optedIn(t)
+	mesh := appendingWebhook(t)
+	mesh.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": ns}}
+	create(t, mesh)
+	deleteAfter(t, mesh)
+	until(t, "the other webhook is called", func() bool {
+		p = pod(ns, image)
+		change(&p.Spec.Containers[0])
+		create(t, p)
+		return len(p.Spec.Containers) == 2
+	})
+	return p
 }
 
 // appendingWebhook serves a webhook whose configuration sorts behind ours.
