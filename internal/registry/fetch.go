@@ -21,21 +21,21 @@ var (
 )
 
 // fetch asks the registry and remembers the answer.
-func (e *Images) fetch(ctx context.Context, reference name.Reference) (config, error) {
-	descriptor, err := remote.Get(reference, remote.WithContext(ctx), remote.WithAuthFromKeychain(e.options.Keychain),
-		remote.WithTransport(bounded{e.options.Transport}), remote.WithUserAgent("twelvefold-webhook"))
+func (i *Images) fetch(ctx context.Context, reference name.Reference) (config, error) {
+	descriptor, err := remote.Get(reference, remote.WithContext(ctx), remote.WithAuthFromKeychain(i.options.Keychain),
+		remote.WithTransport(bounded{i.options.Transport}), remote.WithUserAgent("twelvefold"))
 	if err != nil {
 		return config{}, err
 	}
 	digest := descriptor.Digest.String()
-	found, known := e.images.Get(digest)
+	found, known := i.images.Get(digest)
 	if !known {
 		if found, err = read(descriptor); err != nil {
 			return config{}, err
 		}
-		e.images.Add(digest, found)
+		i.images.Add(digest, found)
 	}
-	e.tags.Add(reference.Name(), tag{digest, time.Now()})
+	i.tags.Add(reference.Name(), tag{digest, time.Now()})
 	return found.(config), nil
 }
 
@@ -96,7 +96,7 @@ func imageOf(descriptor *remote.Descriptor) (v1.Image, error) {
 }
 
 // explain says in words why a registry gave no answer.
-func (e *Images) explain(registry string, err error) error {
+func (i *Images) explain(registry string, err error) error {
 	refused := new(transport.Error)
 	status := 0
 	if errors.As(err, &refused) {
@@ -111,7 +111,7 @@ func (e *Images) explain(registry string, err error) error {
 	case status == http.StatusNotFound:
 		return fmt.Errorf("the registry %s has no such image", registry)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fmt.Errorf("the registry %s refuses to answer; %s", registry, e.options.Refused)
+		return fmt.Errorf("the registry %s refuses to answer; %s", registry, i.options.Refused)
 	case status == http.StatusTooManyRequests:
 		return fmt.Errorf("the registry %s is asked too often; try again", registry)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -83,22 +83,22 @@ func New(o Options) *Images {
 
 // For answers the questions of one request: their time runs from the first that no cache answers. Errors are for the one
 // who wrote the pod, in words, without what a registry said: it may be any host that a pod names.
-func (e *Images) For(ctx context.Context) func(image string) (entrypoint, cmd []string, err error) {
+func (i *Images) For(ctx context.Context) func(image string) (entrypoint, cmd []string, err error) {
 	var deadline time.Time
 	return func(image string) ([]string, []string, error) {
 		reference, err := name.ParseReference(image)
 		if err != nil {
 			return nil, nil, errors.New("the image's name can't be read")
 		}
-		if c, ok := e.known(reference, tagTime); ok {
+		if c, ok := i.known(reference, tagTime); ok {
 			return c.entrypoint, c.cmd, nil
 		}
 		if deadline.IsZero() {
-			deadline = time.Now().Add(e.options.Patience)
+			deadline = time.Now().Add(i.options.Patience)
 		}
 		ctx, cancel := context.WithDeadline(ctx, deadline)
 		defer cancel()
-		c, err := e.ask(ctx, reference)
+		c, err := i.ask(ctx, reference)
 		return c.entrypoint, c.cmd, err
 	}
 }
@@ -106,23 +106,23 @@ func (e *Images) For(ctx context.Context) func(image string) (entrypoint, cmd []
 // Labels answers the questions of a longer errand, such as a scan, for labels org.opencontainers.image.*. Each image has a time of its
 // own; one that is not known is asked for once, and a registry that does not answer in time is asked no more. It is for one
 // goroutine. Errors are as those of For.
-func (e *Images) Labels(ctx context.Context) func(image string) (map[string]string, error) {
+func (i *Images) Labels(ctx context.Context) func(image string) (map[string]string, error) {
 	failed := map[string]error{} // by image, or registry
 	return func(image string) (map[string]string, error) {
 		reference, err := name.ParseReference(image)
 		if err != nil {
 			return nil, errors.New("the image's name can't be read")
 		}
-		if c, ok := e.known(reference, labelTime); ok {
+		if c, ok := i.known(reference, labelTime); ok {
 			return c.labels, nil
 		}
 		registry := reference.Context().RegistryStr()
 		if err := cmp.Or(failed[registry], failed[reference.Name()]); err != nil {
 			return nil, err
 		}
-		asking, cancel := context.WithTimeout(ctx, e.options.Patience)
+		asking, cancel := context.WithTimeout(ctx, i.options.Patience)
 		defer cancel()
-		c, err := e.ask(asking, reference)
+		c, err := i.ask(asking, reference)
 		if err != nil {
 			failed[reference.Name()] = err
 			if asking.Err() != nil {
@@ -134,14 +134,14 @@ func (e *Images) Labels(ctx context.Context) func(image string) (map[string]stri
 }
 
 // known answers from the cache, by a tag that was asked for so long ago at most.
-func (e *Images) known(reference name.Reference, age time.Duration) (config, bool) {
+func (i *Images) known(reference name.Reference, age time.Duration) (config, bool) {
 	digest := ""
 	if d, ok := reference.(name.Digest); ok {
 		digest = d.DigestStr()
-	} else if t, ok := e.tags.Get(reference.Name()); ok && time.Since(t.(tag).asked) < age {
+	} else if t, ok := i.tags.Get(reference.Name()); ok && time.Since(t.(tag).asked) < age {
 		digest = t.(tag).digest
 	}
-	found, ok := e.images.Get(digest)
+	found, ok := i.images.Get(digest)
 	if !ok {
 		return config{}, false
 	}
@@ -150,27 +150,27 @@ func (e *Images) known(reference name.Reference, age time.Duration) (config, boo
 
 // ask waits for the registry as long as the context allows. Who asks for the same image shares the question, which goes on
 // when everybody has left.
-func (e *Images) ask(ctx context.Context, reference name.Reference) (config, error) {
+func (i *Images) ask(ctx context.Context, reference name.Reference) (config, error) {
 	registry := reference.Context().RegistryStr()
-	answer := e.flights.DoChan(reference.Name(), func() (any, error) {
-		if c, ok := e.known(reference, tagTime); ok { // by a flight that ended between our look into the cache and now
+	answer := i.flights.DoChan(reference.Name(), func() (any, error) {
+		if c, ok := i.known(reference, tagTime); ok { // by a flight that ended between our look into the cache and now
 			return c, nil
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), flightTime)
 		defer cancel()
 		select {
-		case e.slots <- struct{}{}:
-			defer func() { <-e.slots }()
+		case i.slots <- struct{}{}:
+			defer func() { <-i.slots }()
 		case <-ctx.Done():
 			return config{}, ctx.Err()
 		}
-		return e.fetch(ctx, reference)
+		return i.fetch(ctx, reference)
 	})
 	select {
 	case r := <-answer:
 		if r.Err != nil {
-			e.options.Log.Warn("reading the configuration of an image failed", "image", reference.Name(), "error", r.Err)
-			return config{}, e.explain(registry, r.Err)
+			i.options.Log.Warn("reading the configuration of an image failed", "image", reference.Name(), "error", r.Err)
+			return config{}, i.explain(registry, r.Err)
 		}
 		return r.Val.(config), nil
 	case <-ctx.Done():
