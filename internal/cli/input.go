@@ -89,7 +89,7 @@ func (in *input) sources(c *cobra.Command, args []string) ([]source, error) {
 		return nil, err
 	}
 	if len(in.namespaces) > 1 {
-		return nil, fmt.Errorf("-n %s: objects in files that name no namespace are in one", strings.Join(in.namespaces, ","))
+		return nil, fmt.Errorf("-n %s: objects in files that name no namespace are in one; name that one", strings.Join(in.namespaces, ","))
 	}
 	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
 		return nil, errors.New("-f - stands twice, but standard input can be read only once")
@@ -109,7 +109,7 @@ func (in *input) sources(c *cobra.Command, args []string) ([]source, error) {
 // checkNamespaces refuses an empty name, which is most likely a variable that is not set: it must not mean all of a cluster.
 func (in *input) checkNamespaces(c *cobra.Command) error {
 	if c.Flags().Changed("namespace") && (len(in.namespaces) == 0 || slices.Contains(in.namespaces, "")) {
-		return errors.New("-n: an empty name")
+		return errors.New("-n: an empty name; name a namespace, or leave -n out")
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ type Topic struct {
 	Factor policy.Factor
 	Levels *policy.Levels // nil for a mutator
 	Repair policy.Repairable
+	// ByProfile says of a mutator that the profile decides what it does by default.
+	ByProfile bool
 	policy.Page
 	Exported string // what there is of it as a ValidatingAdmissionPolicy
 }
@@ -27,7 +29,7 @@ type Topic struct {
 func Topics() []Topic {
 	var topics []Topic
 	for _, m := range mutate.All() {
-		topics = append(topics, Topic{ID: m.Name, Factor: m.Factor, Page: m.Page})
+		topics = append(topics, Topic{ID: m.Name, Factor: m.Factor, ByProfile: m.ByProfile, Page: m.Page})
 	}
 	for _, r := range rules.All() {
 		topics = append(topics, Topic{ID: r.ID, Factor: r.Factor, Levels: &r.Levels, Repair: r.RuleInfo.Repair, Page: r.Page, Exported: vap.Says(r.RuleInfo)})
@@ -63,6 +65,9 @@ func (t Topic) heading() string {
 }
 
 func (t Topic) levels() string {
+	if t.ByProfile {
+		return "none; the profile decides what is done by default, and what can't be done is left as it is"
+	}
 	if t.Levels == nil {
 		return "what can't be done is refused, warned of or skipped, whatever the profile"
 	}

@@ -19,6 +19,8 @@ type Mutator struct {
 	Name   string // in the status annotation, in findings, and for `twelvefold explain`
 	Factor policy.Factor
 	Order  int // mutators run from the lowest to the highest
+	// ByProfile says that the profile decides what it does by default; others do theirs in every profile.
+	ByProfile bool
 	policy.Page
 	Mutate func(c *Context)
 }
