@@ -68,7 +68,7 @@ func (in *input) addCommonFlags(c *cobra.Command) {
 }
 
 // newest is the newest Kubernetes that this version knows.
-const newest = "1.37"
+var newest = fmt.Sprintf("1.%d", policy.NewestKubernetes)
 
 // read reads everything that the flags name. More files may stand as arguments, as a shell expands them.
 func (in *input) read(c *cobra.Command, args []string) ([]review.Input, error) {
@@ -192,7 +192,7 @@ func parseKubernetes(text string) (int, error) {
 	minor, _, _ = strings.Cut(minor, ".")
 	n, err := strconv.Atoi(minor)
 	if !ok || major != "1" || err != nil || n < 0 {
-		return 0, fmt.Errorf("--kubernetes %q: want a version like 1.37", text)
+		return 0, fmt.Errorf("--kubernetes %q: want a version like %s", text, newest)
 	}
 	return n, nil
 }

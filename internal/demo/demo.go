@@ -242,4 +242,6 @@ func (k knowledge) Defaults(context.Context, string) (policy.Defaults, bool) {
 	return policy.Defaults{}, true
 }
 
-func (k knowledge) Kubernetes() policy.Kubernetes { return policy.Kubernetes{APIServer: 37} }
+func (k knowledge) Kubernetes() policy.Kubernetes {
+	return policy.Kubernetes{APIServer: policy.NewestKubernetes}
+}

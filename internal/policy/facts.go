@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/keyvault"
+	"twelvefold.dev/internal/policy/expression"
 )
 
 // Facts are what mutators and rules may know besides the pod and the policy. They are gathered before, so that
@@ -22,7 +23,7 @@ type Facts struct {
 	Workload        Workload      // what the pod belongs to, as its metadata says
 	WorkloadSpec    *WorkloadSpec // of the workload under review; nil where only the pod is known
 	Template        bool          // the pod is a workload's template, judged as if its controller made it
-	Offline         bool          // no request: a manifest on the command line
+	Offline         bool          // no request: an object that the command line judges
 	AgentImage      string        // the image of injected agent containers
 	// ServiceAccount holds the annotations of the pod's service account.
 	ServiceAccount map[string]string
@@ -114,6 +115,9 @@ func (w Workload) String() string {
 type Kubernetes struct {
 	APIServer, OldestKubelet int
 }
+
+// NewestKubernetes is the newest minor version of Kubernetes that this version of Twelvefold knows.
+const NewestKubernetes = expression.Kubernetes
 
 // AtLeast says whether both have reached 1.minor. Kubelets that nobody has seen yet count as the API server.
 func (k Kubernetes) AtLeast(minor int) bool {

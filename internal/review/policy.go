@@ -37,7 +37,7 @@ func TestPolicy(p *policy.Policy) error {
 		input := Input{
 			Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: []byte(test.Pod)},
 			Policy: p,
-			Facts: policy.Facts{Namespace: test.Namespace, NamespaceLabels: test.Labels, Kubernetes: policy.Kubernetes{APIServer: newest}, Requester: "system:kube-controller-manager",
+			Facts: policy.Facts{Namespace: test.Namespace, NamespaceLabels: test.Labels, Kubernetes: policy.Kubernetes{APIServer: policy.NewestKubernetes}, Requester: "system:kube-controller-manager",
 				Now: time.Time{}, AgentImage: "twelvefold-agent", Offline: true},
 		}
 		verdict, err := Full(input)
@@ -79,6 +79,3 @@ func repaired(in Input, rule string) (note string) {
 	}
 	return note
 }
-
-// newest is the newest Kubernetes that this version knows, as a minor version.
-const newest = 37

@@ -36,8 +36,9 @@ const (
 // CEL reserves the word namespace, so it is compiled under another name.
 const compiledNamespace = "namespace_"
 
-// kubernetes is the version whose libraries expressions may use: the newest that this version of Twelvefold knows.
-var kubernetes = version.MajorMinor(1, 37)
+// Kubernetes is the minor version of 1.x whose libraries expressions may use: the newest that this version of Twelvefold
+// knows.
+const Kubernetes = 37
 
 var base = sync.OnceValues(func() (*cel.Env, error) { return environmentOf(Object, Pod, compiledNamespace, Params) })
 
@@ -46,7 +47,7 @@ func environmentOf(names ...string) (*cel.Env, error) {
 	for _, name := range names {
 		variables = append(variables, cel.Variable(name, cel.DynType))
 	}
-	set, err := environment.MustBaseEnvSet(kubernetes).Extend(environment.VersionedOptions{
+	set, err := environment.MustBaseEnvSet(version.MajorMinor(1, Kubernetes)).Extend(environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0), EnvOptions: variables,
 		ProgramOptions: []cel.ProgramOption{cel.CostLimit(PerExpression)},
 	})
