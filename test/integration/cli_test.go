@@ -343,7 +343,11 @@ func TestRightsOfReaders(t *testing.T) {
 	if code != 1 || strings.Contains(out, "single-replica") || !strings.Contains(out, "2 denied, 0 warned") {
 		t.Errorf("without HPAs: status %d:\n%s", code, out)
 	}
-	for _, want := range []string{"warning: may not list horizontalpodautoscalers.autoscaling in " + ns + ": what needs them is not judged\n",
+	page, _, _ := twelvefold(t, "report", "--cluster", "--kubeconfig", reader(t, reading("services", "horizontalpodautoscalers")...), "--policy", file, "-n", ns)
+	if gap := "may not list services, horizontalpodautoscalers.autoscaling in " + ns + ": what needs them is not judged"; !strings.Contains(page, gap) {
+		t.Errorf("the page does not say %q:\n%s", gap, page)
+	}
+	for _, want := range []string{"warning: may not list horizontalpodautoscalers.autoscaling, configmaps in " + ns + ": what needs them is not judged\n",
 		"warning: may not list nodes: kubelets are taken for as new as the API server (1.37)\n"} {
 		if !strings.Contains(messages, want) {
 			t.Errorf("no %q in:\n%s", want, messages)
