@@ -35,7 +35,7 @@ func replayCommand() *cobra.Command {
 				return fmt.Errorf("-o %q: want text or json", output)
 			}
 			if in.policyFile == "" && !in.cluster {
-				return errors.New("nothing to replay: name the policy with --policy")
+				return errors.New("nothing to replay: name the policy with --policy, or take a cluster's own with --cluster")
 			}
 			report, err := in.replay(c, args, against)
 			if err != nil {
