@@ -51,6 +51,7 @@ func checkCommand() *cobra.Command {
 					return err
 				}
 			}
+			report.Gaps = in.gaps
 			err := write(report, c.OutOrStdout())
 			if err == nil && report.Summary.Deny > 0 {
 				err = errDenied
@@ -67,6 +68,7 @@ func checkCommand() *cobra.Command {
 type report struct {
 	Findings []located `json:"findings"`
 	Summary  summary   `json:"summary"`
+	Gaps     []string  `json:"gaps,omitempty"` // what of a cluster could not be read
 
 	objects []judged
 }

@@ -30,7 +30,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case errors.Is(err, errDenied):
 		return 1
 	default:
-		fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+		fmt.Fprintf(stderr, "%s: %v\n", root.CommandPath(), err)
 		return 2
 	}
 }
@@ -46,12 +46,27 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") { // a plugin of kubectl
-		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl twelvefold"}
-	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())
 	})
 	root.AddCommand(checkCommand(), reportCommand(), mutateCommand(), fixCommand(), replayCommand(), parityCommand(), explainCommand(), policyCommand(), exportCommand(), demoCommand())
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") {
+		makePlugin(root)
+	}
 	return root
+}
+
+// makePlugin has the help and the errors name the command as those call it who have it as a plugin of kubectl.
+func makePlugin(root *cobra.Command) {
+	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl twelvefold"}
+	var rename func(c *cobra.Command)
+	rename = func(c *cobra.Command) {
+		for _, before := range []string{"  ", "| "} { // not file names
+			c.Example = strings.ReplaceAll(c.Example, before+"twelvefold ", before+"kubectl twelvefold ")
+		}
+		for _, sub := range c.Commands() {
+			rename(sub)
+		}
+	}
+	rename(root)
 }

@@ -120,9 +120,15 @@ func (in *input) readCluster(c *cobra.Command, use func([]review.Input) bool) er
 	}
 	progress.End()
 	for _, note := range reading.Notes() {
-		fmt.Fprintln(c.ErrOrStderr(), "warning:", note)
+		in.warn(c, note)
 	}
 	return nil
+}
+
+// warn tells of what could not be read, and remembers it for reports that are read by others.
+func (in *input) warn(c *cobra.Command, gap string) {
+	fmt.Fprintln(c.ErrOrStderr(), "warning:", gap)
+	in.gaps = append(in.gaps, gap)
 }
 
 // clusterFacts are those of the flags, with the cluster's versions.
@@ -133,7 +139,7 @@ func (in *input) clusterFacts(ctx context.Context, c *cobra.Command, cluster *li
 	}
 	versions, unread, err := cluster.Kubernetes(ctx)
 	if unread != nil {
-		fmt.Fprintf(c.ErrOrStderr(), "warning: may not list nodes: kubelets are taken for as new as the API server (1.%d)\n", versions.APIServer)
+		in.warn(c, fmt.Sprintf("may not list nodes: kubelets are taken for as new as the API server (1.%d)", versions.APIServer))
 	}
 	facts.Kubernetes = versions
 	return facts, err
@@ -152,7 +158,7 @@ func (in *input) clusterPolicy(ctx context.Context, c *cobra.Command, cluster *l
 	case err != nil:
 		return nil, "", err
 	case unread != nil:
-		fmt.Fprintln(c.ErrOrStderr(), "warning: may not list configmaps: the cluster's policy is unknown, the built-in one is taken; --policy names another")
+		in.warn(c, "may not list configmaps: the cluster's policy is unknown, the built-in one is taken; --policy names another")
 		return nil, "", nil
 	case configMap == nil:
 		fmt.Fprintln(c.ErrOrStderr(), "policy: the built-in one, since the cluster has none")

@@ -36,6 +36,7 @@ type input struct {
 	kubernetes string
 	agentImage string
 	registry   bool
+	gaps       []string // what of a cluster could not be read
 	clusterFlags
 }
 

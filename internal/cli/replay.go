@@ -35,7 +35,7 @@ func replayCommand() *cobra.Command {
 				return fmt.Errorf("-o %q: want text or json", output)
 			}
 			if in.policyFile == "" && !in.cluster {
-				return errors.New("nothing to replay: name the policy with --policy")
+				return errors.New("nothing to replay: name the policy with --policy, or take a cluster's own with --cluster")
 			}
 			report, err := in.replay(c, args, against)
 			if err != nil {
@@ -60,6 +60,7 @@ type replayed struct {
 	Warned    int            `json:"warned"` // and not denied
 	Rules     []replayedRule `json:"rules"`  // that deny
 	Against   *compared      `json:"against,omitempty"`
+	Gaps      []string       `json:"gaps,omitempty"` // what of a cluster could not be read
 }
 
 type replayedRule struct {
@@ -111,7 +112,9 @@ func (in *input) replay(c *cobra.Command, args []string, against string) (replay
 			return replayed{}, err
 		}
 	}
-	return now.report(before), nil
+	report := now.report(before)
+	report.Gaps = in.gaps
+	return report, nil
 }
 
 // workloadsOf are the objects that make pods, without those whose workload is there itself, and the workload of each.

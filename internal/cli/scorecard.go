@@ -32,6 +32,7 @@ func reportCommand() *cobra.Command {
 					return err
 				}
 			}
+			card.Gaps = in.gaps
 			card.Sum()
 			return card.HTML(c.OutOrStdout())
 		},

@@ -85,8 +85,8 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 	}
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	for first := true; first || list.GetContinue() != ""; first = false {
-		options := []client.ListOption{client.InNamespace(namespace), client.Limit(PageSize), client.Continue(list.GetContinue())}
+	for next, limit := "", int64(PageSize); ; {
+		options := []client.ListOption{client.InNamespace(namespace), client.Limit(limit), client.Continue(next)}
 		if kind.Labels != nil {
 			options = append(options, kind.Labels)
 		}
@@ -97,6 +97,9 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 			}
 			l.absent[kind.GroupVersionKind] = true
 			return nil, nil
+		case apierrors.IsResourceExpired(err) && next != "": // we came too late for the next page: all at once, as kubectl does then
+			all, next, limit = nil, "", 0
+			continue
 		case err != nil:
 			return nil, err
 		}
@@ -110,8 +113,10 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 			}
 			all = append(all, object)
 		}
+		if next = list.GetContinue(); next == "" {
+			return all, nil
+		}
 	}
-	return all, nil
 }
 
 func read(object *unstructured.Unstructured) (manifest.Object, error) {

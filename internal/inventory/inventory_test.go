@@ -143,6 +143,30 @@ func TestUnread(t *testing.T) {
 	}
 }
 
+// A page that is asked for too late is gone: the API server keeps what it was of for some minutes.
+func TestExpiredPage(t *testing.T) {
+	c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(&corev1.Pod{ObjectMeta: in("shop", "first")}, &corev1.Pod{ObjectMeta: in("shop", "second")}).
+		WithInterceptorFuncs(interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			var asked client.ListOptions
+			asked.ApplyOptions(opts)
+			if asked.Continue != "" {
+				return apierrors.NewResourceExpired("The provided continue parameter is too old")
+			}
+			if err := c.List(ctx, list, opts...); err != nil || asked.Limit == 0 {
+				return err
+			}
+			pods := list.(*unstructured.UnstructuredList)
+			pods.Items = pods.Items[:1]
+			pods.SetContinue("more")
+			return nil
+		}}).Build()
+	l := inventory.Lister{Client: c, Kinds: []inventory.Kind{{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Resource: "pods", Workload: true}}}
+	found, err := l.List(t.Context(), "shop")
+	if diff := cmp.Diff([]string{"v1 Pod/first", "v1 Pod/second"}, names(found)); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
 // Without workloads there is nothing to judge, and with trouble on the way nobody knows what is missing.
 func TestErrors(t *testing.T) {
 	for kind, err := range map[string]error{

@@ -127,9 +127,21 @@ func forbidden(resource, namespace string, namespaces int) error {
 		resource, where, resource, namespace, strings.Join(resources, ", "))
 }
 
-// Notes say what could not be read, when all has been.
+// Notes say what could not be read, when all has been: one for all kinds that may not be listed in the same namespaces.
 func (r *Reading) Notes() (notes []string) {
-	for _, gap := range r.gaps {
+	const may = "may not list "
+	var told []gap
+	for _, g := range r.gaps {
+		same := func(t gap) bool {
+			return t.so == g.so && slices.Equal(t.namespaces, g.namespaces) && strings.HasPrefix(t.what, may)
+		}
+		if kind, ok := strings.CutPrefix(g.what, may); ok && slices.ContainsFunc(told, same) {
+			told[slices.IndexFunc(told, same)].what += ", " + kind
+			continue
+		}
+		told = append(told, g)
+	}
+	for _, gap := range told {
 		notes = append(notes, gap.String())
 	}
 	return notes

@@ -140,6 +140,9 @@ func (c *comparison) env(a, b *corev1.Container) {
 func sources(c *corev1.Container) map[string]string {
 	all := map[string]string{}
 	for _, e := range c.Env {
+		if strings.HasPrefix(e.Name, "STAKATER_") { // Reloader writes these into templates, when a ConfigMap or Secret has changed
+			continue
+		}
 		all[e.Name] = sourceOf(e)
 	}
 	return all

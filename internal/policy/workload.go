@@ -18,15 +18,19 @@ type WorkloadSpec struct {
 // Defaults are the resources that a LimitRange of the namespace gives containers that name none.
 type Defaults struct{ Requests, Limits corev1.ResourceList }
 
-// DefaultsOf are what the LimitRanges of a namespace give containers.
+// DefaultsOf are what the LimitRanges of a namespace give containers. Manifests don't show what the API server fills in: max
+// where there is no default, and min where there is no defaultRequest.
 func DefaultsOf(limits []corev1.LimitRange) Defaults {
 	all := Defaults{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
 	for _, l := range limits {
 		for _, item := range l.Spec.Limits {
 			if item.Type == corev1.LimitTypeContainer {
-				maps.Copy(all.Limits, item.Default)
-				maps.Copy(all.Requests, item.Default) // what limits a container is requested, unless it is less
-				maps.Copy(all.Requests, item.DefaultRequest)
+				for _, limits := range []corev1.ResourceList{item.Max, item.Default} {
+					maps.Copy(all.Limits, limits)
+				}
+				for _, requests := range []corev1.ResourceList{item.Min, item.Max, item.Default, item.DefaultRequest} { // the last one counts
+					maps.Copy(all.Requests, requests)
+				}
 			}
 		}
 	}

@@ -47,20 +47,25 @@ func (s *Scanner) tell(p *pass, w workload) {
 	if slices.ContainsFunc(loud, func(f policy.Finding) bool { return f.Level == policy.Deny }) {
 		eventType = corev1.EventTypeWarning
 	}
-	s.Recorder.Eventf(w.object, nil, eventType, "NotTwelveFactor", "Scan", "%s", note(loud))
+	s.Recorder.Eventf(w.object, nil, eventType, "NotTwelveFactor", "Scan", "%s", note(w.object.GetNamespace(), loud))
 }
 
 // digest tells two lists of findings apart. Messages don't count: some tell a time.
 func digest(findings []policy.Finding) string {
+	return hash(findings, func(f policy.Finding) []string { return []string{f.Rule, f.Level.String(), f.Path} })
+}
+
+func hash(findings []policy.Finding, of func(policy.Finding) []string) string {
 	sum := sha256.New()
 	for _, f := range findings {
-		fmt.Fprintf(sum, "%s\n%s\n%q\n", f.Rule, f.Level, f.Path)
+		fmt.Fprintf(sum, "%q\n", of(f))
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
-// note names the rules, the denying ones first.
-func note(findings []policy.Finding) string {
+// note names the rules, the denying ones first. It does not say that the next pods will be denied: some rules look at what
+// admission doesn't see.
+func note(namespace string, findings []policy.Finding) string {
 	counts := map[policy.Level]int{}
 	var rules []string
 	for _, level := range []policy.Level{policy.Deny, policy.Warn} {
@@ -80,7 +85,7 @@ func note(findings []policy.Finding) string {
 	}
 	says := fmt.Sprintf("%d warned", counts[policy.Warn])
 	if n := counts[policy.Deny]; n > 0 {
-		says = fmt.Sprintf("its next pods will be denied: %d denied, %s", n, says)
+		says = fmt.Sprintf("the policy denies it: %d denied, %s", n, says)
 	}
-	return fmt.Sprintf("%s: %s%s (twelvefold explain RULE; twelvefold check shows fields and fixes)", says, strings.Join(rules, ", "), more)
+	return fmt.Sprintf("%s: %s%s (twelvefold explain RULE; twelvefold check --cluster -n %s shows fields and fixes)", says, strings.Join(rules, ", "), more, namespace)
 }

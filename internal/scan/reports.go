@@ -140,9 +140,14 @@ func (r *Reports) report(w workload) *unstructured.Unstructured {
 	report.SetNamespace(o.GetNamespace())
 	report.SetName(reportName(o))
 	report.SetLabels(map[string]string{managedLabel: source})
-	report.SetAnnotations(map[string]string{digestAnnotation: digest(findings)})
+	report.SetAnnotations(map[string]string{digestAnnotation: hash(findings, all)})
 	report.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Name: o.GetName(), UID: o.GetUID()}})
 	return report
+}
+
+// all is what a Report says of a finding. Its messages are to be true: which build an app runs changes, and no finding with it.
+func all(f policy.Finding) []string {
+	return []string{f.Rule, f.Level.String(), f.Path, f.Message, f.Fix}
 }
 
 // reportName is one that people find: twelvefold-deployment-api. Names that get too long for it give way to the UID.

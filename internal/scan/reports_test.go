@@ -50,6 +50,22 @@ func TestReportIsCapped(t *testing.T) {
 	}
 }
 
+// A Report is written anew when what it says is no longer true, and only then. An Event is not: it names rules.
+func TestReportSaysTheSame(t *testing.T) {
+	object := &unstructured.Unstructured{}
+	object.SetName("reindex")
+	of := func(message string) (string, string) {
+		found := []policy.Finding{{Rule: "admin-image-mismatch", Level: policy.Warn, Path: "spec", Message: message}}
+		return (&Reports{Now: time.Now}).report(workload{object, found}).GetAnnotations()[digestAnnotation], digest(found)
+	}
+	before, event := of("runs 1.3.0 of shop, while Deployment/api runs 1.4.2")
+	same, _ := of("runs 1.3.0 of shop, while Deployment/api runs 1.4.2")
+	after, laterEvent := of("runs 1.3.0 of shop, while Deployment/api runs 1.5.0")
+	if before != same || before == after || event != laterEvent {
+		t.Errorf("%s, %s, %s; %s, %s", before, same, after, event, laterEvent)
+	}
+}
+
 func TestReportName(t *testing.T) {
 	object := &unstructured.Unstructured{}
 	object.SetKind("CronJob")

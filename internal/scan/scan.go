@@ -64,6 +64,7 @@ type workload struct {
 // Run scans until the context ends.
 func (s *Scanner) Run(ctx context.Context) {
 	defer s.Metrics.clear() // the next leader's count, not ours
+	s.twins = nil           // what was seen before another replica led is old
 	for ctx.Err() == nil {
 		if err := s.pass(ctx); err != nil && ctx.Err() == nil {
 			s.Log.Warn("the scan of workloads failed", "error", err)

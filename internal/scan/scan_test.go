@@ -175,8 +175,8 @@ func TestEvent(t *testing.T) {
 	w := newWorld(t, d, barePod("p"))
 	w.scan(t)
 	want := []string{
-		"Warning Deployment/api NotTwelveFactor: its next pods will be denied: 1 denied, 0 warned: V/mutable-tag (twelvefold explain RULE; twelvefold check shows fields and fixes)",
-		"Normal Pod/p NotTwelveFactor: 1 warned: VIII/bare-pod (twelvefold explain RULE; twelvefold check shows fields and fixes)",
+		"Warning Deployment/api NotTwelveFactor: the policy denies it: 1 denied, 0 warned: V/mutable-tag (twelvefold explain RULE; twelvefold check --cluster -n shop shows fields and fixes)",
+		"Normal Pod/p NotTwelveFactor: 1 warned: VIII/bare-pod (twelvefold explain RULE; twelvefold check --cluster -n shop shows fields and fixes)",
 	}
 	if diff := cmp.Diff(want, w.events); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -189,7 +189,7 @@ func TestNote(t *testing.T) {
 	for i := range 40 {
 		findings = append(findings, policy.Finding{Rule: fmt.Sprintf("%s-%d", strings.Repeat("r", 60), i/2), Factor: "VIII", Level: policy.Warn})
 	}
-	text := note(findings)
+	text := note("shop", findings)
 	if len(text) > 1024 || !strings.Contains(text, "40 warned: ") || !strings.Contains(text, " and 12 more ") || strings.Count(text, "-3") != 1 {
 		t.Errorf("%d characters: %s", len(text), text)
 	}
@@ -348,6 +348,31 @@ func TestEnvironments(t *testing.T) {
 	w.namespaces = []string{"staging"} // the other one is opted out, and known no more
 	w.scan(t)
 	w.metrics(t)
+}
+
+// A replica that leads again knows nothing of what another one has seen in the meantime.
+func TestLeaderAgain(t *testing.T) {
+	staging, production := deployment("api", "app:1"), deployment("api", "other:1")
+	staging.Namespace, production.Namespace = "staging", "production"
+	w := newWorld(t, staging, production)
+	w.policy = "{profile: off, rules: {parity-drift: {level: audit}}}"
+	w.namespaces = []string{"production", "staging"}
+	w.scan(t)
+	staging.Spec.Template.Spec.Containers[0].Image = "other:1"
+	staging.ResourceVersion = ""
+	if err := w.Client.Update(t.Context(), staging); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		w.Interval, w.Now = time.Hour, time.Now
+		go func() { w.Run(ctx); close(done) }()
+		synctest.Wait()
+		w.metrics(t)
+		cancel()
+		<-done
+	})
 }
 
 // Registries are asked by one lookup for each pass, and not at all unless somebody wants it.

@@ -27,6 +27,7 @@ type Card struct {
 	Levels    []Count    // findings by level, deny first
 	Verdicts  []Count    // workloads by their worst finding, deny first
 	Owned     int        // objects that were left out since their owner is there
+	Gaps      []string   // what could not be read, and what comes of it
 }
 
 // Count is how many there are of a state.

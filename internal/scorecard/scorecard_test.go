@@ -45,6 +45,18 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
+// Who gets the page sees where a pass is for want of a look.
+func TestGaps(t *testing.T) {
+	c := card(t)
+	if text := page(t, c); bytes.Contains(text, []byte("could not be read")) {
+		t.Error("the page speaks of gaps where there are none")
+	}
+	c.Gaps = []string{"may not list services in <shop>: what needs them is not judged"}
+	if text := page(t, c); !bytes.Contains(text, []byte("<li>may not list services in &lt;shop&gt;: what needs them is not judged</li>")) {
+		t.Errorf("the page does not tell of gaps:\n%s", text)
+	}
+}
+
 func TestForgedOwner(t *testing.T) {
 	if c := load(t, hostile); c.Owned != 0 || len(c.Workloads) != 3 {
 		t.Errorf("an ownerReference with another UID hides a pod: %d left out, %d workloads", c.Owned, len(c.Workloads))

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,7 +76,18 @@ func TestRightsOfReaders(t *testing.T) {
 	if code != 1 || strings.Contains(out, "single-replica") || !strings.Contains(out, "2 denied, 0 warned") {
 		t.Errorf("without HPAs: status %d:\n%s", code, out)
 	}
-	for _, want := range []string{"warning: may not list horizontalpodautoscalers.autoscaling in " + ns + ": what needs them is not judged\n",
+	for _, command := range []string{"check", "replay"} {
+		out, _, _ := twelvefold(t, command, "--cluster", "--kubeconfig", reader(t, reading("services")...), "--policy", file, "-n", ns, "-o", "json")
+		var report struct{ Gaps []string }
+		if err := json.Unmarshal([]byte(out), &report); err != nil || !slices.Equal(report.Gaps, []string{"may not list services in " + ns + ": what needs them is not judged"}) {
+			t.Errorf("%s: %v, gaps %q", command, err, report.Gaps)
+		}
+	}
+	page, _, _ := twelvefold(t, "report", "--cluster", "--kubeconfig", reader(t, reading("services", "horizontalpodautoscalers")...), "--policy", file, "-n", ns)
+	if gap := "may not list services, horizontalpodautoscalers.autoscaling in " + ns + ": what needs them is not judged"; !strings.Contains(page, gap) {
+		t.Errorf("the page does not say %q:\n%s", gap, page)
+	}
+	for _, want := range []string{"warning: may not list horizontalpodautoscalers.autoscaling, configmaps in " + ns + ": what needs them is not judged\n",
 		"warning: may not list nodes: kubelets are taken for as new as the API server (1.37)\n"} {
 		if !strings.Contains(messages, want) {
 			t.Errorf("no %q in:\n%s", want, messages)

@@ -126,11 +126,17 @@ func (c Container) imageDrift(here, there, namespace string, words []string) (v 
 	return c.At(".image", fmt.Sprintf("runs %s %s, and %s in namespace %s", first.Base(), a, b, namespace), "run one version in all environments"), true
 }
 
-// promoted is the image without the folders of its repository that are named after an environment: images move from dev/ to prod/.
+// promoted is the image without what names an environment in the folders of its repository: images move from dev/ to prod/,
+// or from shop-dev/ to shop-prod/.
 func promoted(r image.Reference, words []string) image.Reference {
 	segments := strings.Split(r.Repository, "/")
-	folders := slices.DeleteFunc(segments[:len(segments)-1], func(folder string) bool { return withoutWords(folder, words) == "" })
-	r.Repository = strings.Join(append(folders, r.Base()), "/")
+	var kept []string
+	for _, folder := range segments[:len(segments)-1] {
+		if folder = withoutWords(folder, words); folder != "" {
+			kept = append(kept, folder)
+		}
+	}
+	r.Repository = strings.Join(append(kept, r.Base()), "/")
 	return r
 }
 

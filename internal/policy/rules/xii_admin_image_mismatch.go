@@ -27,7 +27,7 @@ func init() {
 				"and a CronJob that the pipeline forgot does for months what nobody remembers.",
 			Fix: "Give the Job the image of the app, with another command, and let the pipeline set both by one value.",
 			Allowed: "Images of kubectl, shells, databases and their clients, backups and other tools. Another image than the app's is reported only where the Job says that it is the app, by app.kubernetes.io/name and no component of its own, and the image comes from where the app's does. " +
-				"An app is known by app.kubernetes.io/name, instance or part-of; for a Job without these, by its repository. Two instances are two apps. 1.4.2-migrate counts as 1.4.2, 1.4.2-cli as 1.4.2-fpm, 1.4 as any 1.4.x, and a digest as any tag. A Job that has begun keeps the release of its day. " + besides,
+				"An app is known by app.kubernetes.io/name, instance or part-of; for a Job without these, by its repository. Two instances are two apps. 1.4.2-migrate counts as 1.4.2, 1.4.2-cli as 1.4.2-fpm, 1.4 as any 1.4.x, and a digest as any tag; of an app whose tag moves, such as latest, nobody knows the release. A Job that has begun keeps the release of its day. " + besides,
 			Example: "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: reindex}\nspec:\n  schedule: \"@daily\"\n  jobTemplate:\n    spec:\n      activeDeadlineSeconds: 3600\n      template:\n        metadata: {labels: {app.kubernetes.io/name: shop}}\n" +
 				"        spec:\n          restartPolicy: Never\n          containers:\n          - {name: reindex, image: \"contoso.azurecr.io/shop:1.4.2\", command: [\"/app/reindex\"]}\n",
 		},
@@ -97,7 +97,14 @@ func (s *Subject) otherRelease(own image.Reference, app []neighbour) (other code
 		if slices.ContainsFunc(references(&n.Template.Spec), func(r image.Reference) bool { return sameRepository(own, r) && sameRelease(own, r) }) {
 			return code{}, false
 		}
-		if found, ok := s.code(n); ok && !differs && sameRepository(own, found.ref) {
+		found, ok := s.code(n)
+		if !ok || !sameRepository(own, found.ref) {
+			continue
+		}
+		if slices.Contains(s.floatingTags(), tagOf(found.ref)) { // nobody knows which release that is: mutable-tag reports it
+			return code{}, false
+		}
+		if !differs {
 			other, differs = found, true
 		}
 	}
