@@ -8,12 +8,47 @@ import (
 
 func TestWithExec(t *testing.T) {
 	for script, want := range map[string]string{
-		"cd /app && node server.js":               "cd /app && exec node server.js",
-		"set -e\nmkdir -p /tmp/a\n./app --x  # y": "set -e\nmkdir -p /tmp/a\nexec ./app --x  # y",
-		"echo a; ./app 2>&1":                      "echo a; exec ./app 2>&1",
-		"a && b && /c \"$X\"":                     "a && b && exec /c \"$X\"",
-		"echo é; app":                             "echo é; exec app",
-		"if a; then b; fi; c":                     "if a; then b; fi; exec c",
+		"cd /app && node server.js":                                        "cd /app && exec node server.js",
+		"set -e\nmkdir -p /tmp/a\n./app --x  # y":                          "set -e\nmkdir -p /tmp/a\nexec ./app --x  # y",
+		"echo a; ./app 2>&1":                                               "echo a; exec ./app 2>&1",
+		"mkdir -p a && cd a && /c \"$X\"":                                  "mkdir -p a && cd a && exec /c \"$X\"",
+		"echo é; app":                                                      "echo é; exec app",
+		"if [ -f a ]; then rm a; fi; c":                                    "if [ -f a ]; then rm a; fi; exec c",
+		"cd /app && \\\n  ./app \\\n  --x; # y\n":                          "cd /app && \\\n  exec ./app \\\n  --x; # y\n",
+		"cat > a <<E\n$X\nE\n./app":                                        "cat > a <<E\n$X\nE\nexec ./app",
+		"rm -f b || true; > log ./app $(cat a)":                            "rm -f b || true; > log exec ./app $(cat a)",
+		"until nc -z db 5432; do sleep 1; done; c":                         "until nc -z db 5432; do sleep 1; done; exec c",
+		"while true; do nc -z db 1 && break; sleep 1; done; c":             "while true; do nc -z db 1 && break; sleep 1; done; exec c",
+		"A=b python manage.py migrate && gunicorn a":                       "A=b python manage.py migrate && exec gunicorn a",
+		"bundle exec rails db:migrate; rails s":                            "bundle exec rails db:migrate; exec rails s",
+		"npm ci && npm run build && npm start":                             "npm ci && npm run build && exec npm start",
+		"./scripts/wait-for-db.sh; sh setup.sh; ./app init && ./app serve": "./scripts/wait-for-db.sh; sh setup.sh; ./app init && exec ./app serve",
+		"timeout 30 ./other; ./app":                                        "timeout 30 ./other; exec ./app",
+
+		// The shell would stay in front of what comes first.
+		"./server; ./clean":                          "",
+		"./server config.yaml && ./clean":            "",
+		"node server.js; rm -f a; ./report":          "",
+		"./config-server; ./app":                     "",
+		"tail -f log; ./app":                         "",
+		"sh -c 'a; b'; ./app":                        "",
+		"while true; do sync; sleep 60; done; ./app": "",
+		"npm run start:api; ./app":                   "",
+
+		// What exec can't start, or what would not work in the shell's place.
+		"cd /a; nvm exec node a.js":   "",
+		"cd /a; conda run python a":   "",
+		"cd /a; xvfb-run ./app":       "",
+		"cd /a; \\cd b":               "",
+		"cd /a; chdir b":              "",
+		"cd /a; ./app <<E\nb\nE":      "",
+		"cd /a; ./app <<< b":          "",
+		"cd /a; ./app > >(tee log)":   "",
+		"cd /a; time ./app":           "",
+		"builtin . ./env.sh; ./app":   "",
+		"cd /a; ./app | cat; true":    "",
+		"cd /a; (./app)":              "",
+		"cd /a; if b; then ./app; fi": "",
 
 		"./app || echo failed":     "",
 		"./app | tee log":          "",
@@ -43,7 +78,9 @@ func TestWithExec(t *testing.T) {
 			t.Errorf("%q still swallows signals", got)
 		}
 	}
-	for _, argv := range [][]string{nil, {"./app"}, {"sh", "script.sh"}, {"sh", "-c"}} {
+	for _, argv := range [][]string{nil, {"./app"}, {"sh", "script.sh"}, {"sh", "-c"},
+		{"bash", "-lc", "cd /a; ./app"}, {"bash", "--login", "-c", "cd /a; ./app"}, {"bash", "-i", "-c", "cd /a; ./app"}, {"rbash", "-c", "pwd; app"},
+		{"bash", "-o", "pipefail", "-rc", "pwd; app"}, {"zsh", "-c", "cd /a; ./app"}} {
 		if got, ok := shell.WithExec(argv); ok {
 			t.Errorf("%q becomes %q", argv, got)
 		}
