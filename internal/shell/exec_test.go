@@ -1,6 +1,8 @@
 package shell_test
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 
 	"twelvefold.dev/internal/shell"
@@ -83,6 +85,40 @@ func TestWithExec(t *testing.T) {
 		{"bash", "-o", "pipefail", "-rc", "pwd; app"}, {"zsh", "-c", "cd /a; ./app"}} {
 		if got, ok := shell.WithExec(argv); ok {
 			t.Errorf("%q becomes %q", argv, got)
+		}
+	}
+}
+
+// A real shell prints the same and ends with the same code, in the last command's own process.
+func TestWithExecRuns(t *testing.T) {
+	for script, want := range map[string]string{
+		`cd /tmp && printenv A`:                                         "b\n",
+		"export A=c; ls /nowhere 2> /dev/null; printenv A":              "c\n",
+		"set -e; umask 077\n[ -d / ] || exit 7\nls -d / \\\n  /tmp # x": "/\n/tmp\n",
+		"echo a && ls -d \"$1\"":                                        "a\n/tmp\n",
+		"cat <<E\nb\nE\nls -d $(echo /)":                                "b\n/\n",
+		"false && ls /":                                                 "",
+		"echo a; ls /nowhere 2> /dev/null":                              "a\n",
+		"for i in 1 2; do echo $i; done; no-such-program 2> log":        "1\n2\n",
+		"read x < /dev/null || true; > /dev/null ls /":                  "",
+	} {
+		before := []string{"sh", "-c", script, "sh", "/tmp"}
+		after, ok := shell.WithExec(before)
+		if !ok {
+			t.Errorf("%q: no exec", script)
+			continue
+		}
+		codes := [2]int{}
+		for i, argv := range [][]string{before, after} {
+			c := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+			c.Dir, c.Env = t.TempDir(), append(os.Environ(), "A=b")
+			out, _ := c.Output() // its code says the same
+			if codes[i] = c.ProcessState.ExitCode(); string(out) != want {
+				t.Errorf("%q prints %q; want %q", argv[2], out, want)
+			}
+		}
+		if codes[0] != codes[1] {
+			t.Errorf("%q ends with %d; %q with %d", before[2], codes[0], after[2], codes[1])
 		}
 	}
 }

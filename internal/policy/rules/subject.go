@@ -89,13 +89,24 @@ func (s *Subject) Containers(kinds ...Kind) []Container {
 	return some
 }
 
-// firstOfTeam is the first main container that the team answers for, whatever is exempt; nil if there is none.
-func (s *Subject) firstOfTeam() *corev1.Container {
-	i := slices.IndexFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool { return s.teams(&c) })
-	if i < 0 {
-		return nil
+// defaultContainer names the app's container, where sidecars stand before it: kubectl logs takes it, and injectors write it.
+const defaultContainer = "kubectl.kubernetes.io/default-container"
+
+// app is the main container that the pod names as its default one, or else the first that the team answers for, whatever
+// is exempt; nil if there is none.
+func (s *Subject) app() *corev1.Container {
+	named := s.Pod.Annotations[defaultContainer]
+	var first *corev1.Container
+	for i := range s.Pod.Spec.Containers {
+		switch c := &s.Pod.Spec.Containers[i]; {
+		case !s.teams(c):
+		case c.Name == named:
+			return c
+		case first == nil:
+			first = c
+		}
 	}
-	return &s.Pod.Spec.Containers[i]
+	return first
 }
 
 // teams says whether a container is the team's. Istio's own placeholder has the image auto.
