@@ -17,7 +17,7 @@ var ending = strings.Fields(`
 	tty umount uname uniq unlink unzip update-ca-certificates update-ca-trust uuidgen wc wget which whoami xargs xmlstarlet yq zip
 	psql mysql mariadb redis-cli mongosh mongo sqlite3 aws az gcloud gsutil kubectl git base64 alembic flyway liquibase goose dbmate`)
 
-// endingBy are programs that end where one of the words behind their name says what they do.
+// endingBy are programs that end where one of the words behind their name says what they do; db: stands for all that begin so.
 var endingBy = map[string][]string{
 	"apk": {"add", "update", "upgrade", "del"}, "apt": {"install", "update", "upgrade"}, "apt-get": {"install", "update", "upgrade", "clean"},
 	"yum": {"install", "update"}, "dnf": {"install", "update"}, "microdnf": {"install", "update"},
