@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -127,10 +128,49 @@ func output(w io.Writer, before, after source, write bool) error {
 	case string(before.data) == string(after.data):
 		return nil
 	case write:
-		return os.WriteFile(before.name, after.data, 0o666) //nolint:gosec // the file is there and keeps its mode
+		return replaceFile(before.name, after.data)
 	}
 	_, err := io.WriteString(w, terminal.For(w).Diff(string(diff.Diff(before.name, before.data, before.name, after.data))))
 	return err
+}
+
+// replaceFile puts another content in the place of a file's, at once: who is interrupted finds the old or the new one.
+// The file keeps its mode, and a link goes on to lead to it. Where nothing can stand beside the file or take its place (a
+// file that is mounted into a container), it is written where it is.
+func replaceFile(name string, data []byte) error {
+	name, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return err
+	}
+	old, err := os.OpenFile(name, os.O_WRONLY, 0) // what is read-only stays so
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	info, err := old.Stat()
+	if err != nil {
+		return err
+	}
+	if beside, err := writeBeside(name, data, info.Mode()); err == nil {
+		if os.Rename(beside, name) == nil {
+			return nil
+		}
+		_ = os.Remove(beside) // it failed before
+	}
+	return os.WriteFile(name, data, info.Mode().Perm())
+}
+
+// writeBeside writes a file of some name in the folder of another one.
+func writeBeside(name string, data []byte, mode os.FileMode) (beside string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".twelvefold-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return f.Name(), err
 }
 
 // offerRepairs names the repairs that could be asked for.

@@ -102,6 +102,9 @@ func readDocument(doc []byte, file string, line int) ([]Object, error) {
 		return nil, nil
 	}
 	data, err := kyaml.YAMLToJSONStrict(doc)
+	if err != nil && mergesCleanly(&root) { // a key beside <<: *base replaces the base's, which the strict reader takes for a repetition
+		data, err = kyaml.YAMLToJSON(doc)
+	}
 	if err != nil {
 		return nil, syntaxError(err, doc, file, line)
 	}
@@ -114,6 +117,25 @@ func readDocument(doc []byte, file string, line int) ([]Object, error) {
 		objects[i].Source = source
 	}
 	return objects, err
+}
+
+// mergesCleanly says whether a document has merge keys, and no mapping with a key that is written twice.
+func mergesCleanly(n *yaml.Node) bool {
+	merges, repeats := false, false
+	var walk func(n *yaml.Node)
+	walk = func(n *yaml.Node) {
+		seen := map[string]bool{}
+		for i, child := range n.Content {
+			if n.Kind == yaml.MappingNode && i%2 == 0 {
+				merges = merges || child.Tag == "!!merge"
+				repeats = repeats || seen[child.Value]
+				seen[child.Value] = true
+			}
+			walk(child)
+		}
+	}
+	walk(n)
+	return merges && !repeats
 }
 
 // sourceOf is the template that Helm names in a comment above what it rendered.

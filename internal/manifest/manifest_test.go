@@ -87,8 +87,19 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestReadMergeKeys(t *testing.T) {
+	objects, err := manifest.Read(strings.NewReader("kind: Pod\nmetadata: &a {name: a, namespace: b}\nspec: {a: {<<: *a, name: c}, b: {name: d, <<: *a}}\n"), "in.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"a":{"name":"c","namespace":"b"}`; !strings.Contains(string(objects[0].JSON), want) {
+		t.Errorf("%s; want %s", objects[0].JSON, want)
+	}
+}
+
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
+		"a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n  b: 3\n": "line 5",
 		"a: 1\n---\n- x\n":          "in.yaml: document at line 3 is no Kubernetes object",
 		"a: 1\na: 2\n":              "line 1",
 		"kind: [\n":                 "in.yaml: document at line 1",

@@ -40,11 +40,11 @@ func SwallowsSignals(argv []string) bool {
 	return commands > 1 && !handled
 }
 
-// BashGivesWay says whether an argument vector is a script of bash that ends in a simple command: since 5.1 bash replaces
+// BashGivesWay says whether an argument vector is a script of bash that ends in a program: since 5.1 bash replaces
 // itself by that one, as all shells do by a script's only one.
 func BashGivesWay(argv []string) bool {
 	file := parsed(argv)
-	if file == nil || len(file.Stmts) == 0 || path.Base(unwrap(argv)[0]) != "bash" {
+	if file == nil || len(file.Stmts) == 0 || path.Base(unwrap(argv)[0]) != "bash" || definesOrLeaves(file) {
 		return false
 	}
 	last := file.Stmts[len(file.Stmts)-1]
@@ -54,7 +54,8 @@ func BashGivesWay(argv []string) bool {
 		}
 		and, ok := last.Cmd.(*syntax.BinaryCmd)
 		if !ok {
-			return isCall(last)
+			call, ok := last.Cmd.(*syntax.CallExpr)
+			return ok && (len(call.Args) > 0 && call.Args[0].Lit() == "" || isProgram(call))
 		}
 		if and.Op != syntax.AndStmt && and.Op != syntax.OrStmt {
 			return false

@@ -41,6 +41,9 @@ func TestBashGivesWay(t *testing.T) {
 		"cd /app; node server.js":             true,
 		"true && app":                         true,
 		"if true; then a; fi\napp $X":         true,
+		"true; $APP":                          true,
+		"run() { app; }; run":                 false, // a function is no process
+		"app; exit 1":                         false,
 		"app > /dev/null":                     false,
 		"app | cat":                           false,
 		"app &":                               false,

@@ -2,8 +2,10 @@ package rules
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
@@ -21,7 +23,7 @@ func init() {
 			Why:     "The kubelet sends SIGTERM to the container's first process. If that is a shell which waits for the app, the app hears nothing: it works on until the grace period is over and is then killed in the middle of its requests. Every rollout takes 30 seconds longer than it must, and loses work.",
 			Fix:     "Write exec before the last command, so that the app takes the shell's place. What has to be done before belongs in the image or in an init container. Where exec doesn't do, because of a pipe or a loop, trap TERM and pass it on.",
 			Allowed: "A single simple command, which the shell replaces itself by; scripts that use exec or trap; tini, dumb-init and catatonit; a preStop hook that sends the signal or tells the app to stop (kill, nginx -s quit); scripts that only sleep; pods that run to their end (Jobs, restartPolicy Never or OnFailure); init containers. bash from 5.1 on replaces itself by the last of several commands, so that a script for bash which ends in a simple command is only audited. A script in a file of the image can't be looked into.",
-			Repair:  "exec is put before the last command, where that is a single program in the foreground and nothing else of the script needs the shell: no trap, no pipe, no function, no process in the background. Not before sleep or tail, which only keep a container alive.",
+			Repair:  "exec is put before the last command, where that is a single program in the foreground and nothing else of the script needs the shell: no trap, no pipe, no function, no process in the background. What comes before must be known to end by itself (cd, export, mkdir, envsubst, migrations, ./setup.sh, a loop that waits for the database), or exec would help nobody. Not before sleep or tail, which only keep a container alive, nor xvfb-run, which hangs as the first process; not in login shells and zsh, whose profile may have functions of that name; nor in Windows pods, nor in pods that an operator makes itself, which may compare them with what it wants. The app becomes the container's first process, as with exec by hand: one that leaves orphans behind (headless browsers) wants tini before it.",
 			Example: "command: [\"sh\", \"-c\", \"cd /app && exec node server.js\"]\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -35,7 +37,8 @@ func init() {
 				v := c.At(c.argvField(), "a shell stays in front of the app, and SIGTERM ends there", "write exec before the script's last command")
 				if _, ok := shell.WithExec(c.Argv()); !ok {
 					v.Fix = "let the script end in exec <app>; where it can't, trap TERM and pass it on: trap 'kill $!' TERM; <app> & wait"
-				} else if shell.BashGivesWay(c.Argv()) {
+				}
+				if shell.BashGivesWay(c.Argv()) {
 					v.Max = policy.Audit
 					v.Message = "a bash older than 5.1 stays in front of the app, and SIGTERM ends there"
 				}
@@ -72,11 +75,11 @@ func (c Container) waits() bool {
 // mendSignalSwallowingShell is safe: the shell had nothing more to do than to wait, and hands over its process, with
 // environment, files and exit code. What the agent starts has been here before it did.
 func mendSignalSwallowingShell(s *Subject, done func(Repaired)) {
-	if s.endsByItself() {
+	if s.endsByItself() || onWindows(s.Pod) || s.madeByOperator() {
 		return
 	}
 	for _, c := range s.Containers(Main, Sidecar) {
-		if c.startedByAgent() || !c.swallowsSignals() || c.waits() {
+		if c.startedByAgent() || !c.swallowsSignals() || c.waits() || slices.ContainsFunc(c.Env, givesBashFunctions) {
 			continue
 		}
 		if argv, ok := shell.WithExec(c.Argv()); ok {
@@ -93,4 +96,16 @@ func mendSignalSwallowingShell(s *Subject, done func(Repaired)) {
 func (s *Subject) endsByItself() bool {
 	p := s.Pod.Spec.RestartPolicy
 	return s.IsJob() || p == corev1.RestartPolicyNever || p == corev1.RestartPolicyOnFailure
+}
+
+// madeByOperator says whether a controller other than Kubernetes' own makes the pod without a workload between them. It may
+// compare the pod with what it wants, and make it anew where the command differs, for ever.
+func (s *Subject) madeByOperator() bool {
+	owner := metav1.GetControllerOf(s.Pod)
+	return owner != nil && owner.APIVersion != "apps/v1" && owner.APIVersion != "v1"
+}
+
+// givesBashFunctions says whether bash may learn functions by a variable, which exec does not find.
+func givesBashFunctions(e corev1.EnvVar) bool {
+	return e.Name == "BASH_ENV" || strings.HasPrefix(e.Name, "BASH_FUNC_")
 }

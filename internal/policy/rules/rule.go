@@ -7,8 +7,10 @@ package rules
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"twelvefold.dev/internal/policy"
 )
@@ -55,18 +57,16 @@ func register(r Rule) {
 }
 
 // All are the rules, by factor and id.
-func All() []*Rule {
-	all := make([]*Rule, 0, len(registry))
-	for _, r := range registry {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b *Rule) int {
+func All() []*Rule { return slices.Clone(inOrder()) }
+
+// inOrder sorts them once: they are all there before the first is asked for.
+var inOrder = sync.OnceValue(func() []*Rule {
+	return slices.SortedFunc(maps.Values(registry), func(a, b *Rule) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(policy.Factors, a.Factor), slices.Index(policy.Factors, b.Factor)),
 			strings.Compare(a.ID, b.ID))
 	})
-	return all
-}
+})
 
 // Find is the rule with an id.
 func Find(id string) (*Rule, bool) {
@@ -96,7 +96,7 @@ func (Catalogue) Repairable() (ids []string) {
 // Judge runs every rule that is on, the policy's own after the built-in ones.
 func Judge(s *Subject) []policy.Finding {
 	var findings []policy.Finding
-	for _, r := range All() {
+	for _, r := range inOrder() {
 		if s.exempt(r) {
 			continue
 		}

@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -40,7 +41,9 @@ type Container struct {
 	*corev1.Container
 	Kind Kind
 	Path string // spec.containers[name="api"]
-	edit *podpatch.Container
+
+	edit     *podpatch.Container    // of a pod under repair
+	commands func() []shell.Command // parsed when the first rule asks
 }
 
 // NewSubject prepares a pod for judgement.
@@ -50,7 +53,9 @@ func NewSubject(pod *corev1.Pod, effective *policy.Effective, facts policy.Facts
 		if !s.teams(c) {
 			return
 		}
-		s.containers = append(s.containers, Container{Container: c, Kind: kind, Path: fmt.Sprintf("spec.%s[name=%q]", field, c.Name)})
+		added := Container{Container: c, Kind: kind, Path: fmt.Sprintf("spec.%s[name=%q]", field, c.Name)}
+		added.commands = sync.OnceValue(func() []shell.Command { return shell.Parse(added.Argv()) })
+		s.containers = append(s.containers, added)
 	}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
@@ -84,13 +89,24 @@ func (s *Subject) Containers(kinds ...Kind) []Container {
 	return some
 }
 
-// firstOfTeam is the first main container that the team answers for, whatever is exempt; nil if there is none.
-func (s *Subject) firstOfTeam() *corev1.Container {
-	i := slices.IndexFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool { return s.teams(&c) })
-	if i < 0 {
-		return nil
+// defaultContainer names the app's container, where sidecars stand before it: kubectl logs takes it, and injectors write it.
+const defaultContainer = "kubectl.kubernetes.io/default-container"
+
+// app is the main container that the pod names as its default one, or else the first that the team answers for, whatever
+// is exempt; nil if there is none.
+func (s *Subject) app() *corev1.Container {
+	named := s.Pod.Annotations[defaultContainer]
+	var first *corev1.Container
+	for i := range s.Pod.Spec.Containers {
+		switch c := &s.Pod.Spec.Containers[i]; {
+		case !s.teams(c):
+		case c.Name == named:
+			return c
+		case first == nil:
+			first = c
+		}
 	}
-	return &s.Pod.Spec.Containers[i]
+	return first
 }
 
 // teams says whether a container is the team's. Istio's own placeholder has the image auto.
@@ -142,8 +158,13 @@ func (c Container) At(field, message, fix string) Violation {
 // Argv is what the container runs: its command followed by its args.
 func (c Container) Argv() []string { return slices.Concat(c.Command, c.Args) }
 
-// Commands are the simple commands that the container starts with.
-func (c Container) Commands() []shell.Command { return shell.Parse(c.Argv()) }
+// Commands are the simple commands that the container starts with. Callers don't change them.
+func (c Container) Commands() []shell.Command {
+	if c.edit != nil { // the repair before may have changed them
+		return shell.Parse(c.Argv())
+	}
+	return slices.Clip(c.commands())
+}
 
 // PostStart are the commands of the container's postStart hook.
 func (c Container) PostStart() []shell.Command {

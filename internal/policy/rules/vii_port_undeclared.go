@@ -25,7 +25,7 @@ func init() {
 			Fix:   "Declare the port with a name, and use the name in the probe and as the Service's targetPort.",
 			Allowed: "Containers without probes; probes that run a command or ask another host; numbers that another container of the pod declares; probes that Istio has redirected; Jobs. Health checks by their usual paths (/healthz, /livez, /readyz) on a port of their own are only audited. Services that are headless or external, whose ports send nothing anywhere; a name that another workload behind the same Service has; pods whose container a mesh puts in (image: auto). " +
 				"Services are looked at by the command line, among the given objects, and by the background scan; admission sees one object, and judges probes only.",
-			Repair:  "The port that a probe asks is declared, without a name. Not on the node's network, where it would take the node's port; nor where only the kubelet asks it (a worker's liveness), or the app's environment names another; nor where monitoring by annotation or a PodMonitor makes a target of each port that is declared.",
+			Repair:  "The port that a probe asks is declared, without a name. Not on the node's network, where it would take the node's port; nor where only the kubelet asks it (a worker's liveness), or the app's environment names another; nor where monitoring by annotation or a PodMonitor makes a target of each port that is declared, nor where Consul takes the first for the app's.",
 			Example: "ports:\n- {name: http, containerPort: 8080}\nreadinessProbe:\n  httpGet: {path: /ready, port: http}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -190,8 +190,8 @@ func (c Container) misread(port int32) bool {
 	})
 }
 
-// portsAreTargets says whether somebody scrapes each port that is declared, or counts them. An annotation for the port
-// may be ours once the pod has been here: then it narrows down nothing that its team wrote.
+// portsAreTargets says whether somebody scrapes each port that is declared, counts them, or takes the first for the app's
+// own. An annotation for the port may be ours once the pod has been here: then it narrows down nothing that its team wrote.
 func (s *Subject) portsAreTargets() bool {
 	_, seen := s.Pod.Annotations[policy.StatusAnnotation]
 	for _, words := range [][]string{{"prometheus.io/scrape", "prometheus.io/port"}, {"k8s.grafana.com/scrape", "k8s.grafana.com/metrics.portNumber", "k8s.grafana.com/metrics.portName"}} {
@@ -201,6 +201,14 @@ func (s *Subject) portsAreTargets() bool {
 		}
 	}
 	for key, value := range s.Pod.Annotations {
+		_, name, _ := strings.Cut(key, "/")
+		if name != "scrape" && strings.Contains(name, "scrape") && value == "true" || // prometheus.io/scrape-slow
+			name == "scrape" && value == "true" && !strings.HasPrefix(key, "prometheus.io/") && !strings.HasPrefix(key, "k8s.grafana.com/") { // a convention of the house
+			return true
+		}
+		if strings.HasPrefix(key, "consul.hashicorp.com/connect-inject") && s.Pod.Annotations["consul.hashicorp.com/connect-service-port"] == "" { // the first one
+			return true
+		}
 		if strings.HasPrefix(key, "ad.datadoghq.com/") && strings.Contains(value, "%%port") || // its highest one
 			strings.HasPrefix(key, "co.elastic.") && strings.Contains(value, "data.port") ||
 			strings.HasPrefix(key, "io.opentelemetry.discovery.metrics/") {

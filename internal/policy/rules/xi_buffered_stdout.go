@@ -18,8 +18,8 @@ func init() {
 			Title:   "Python keeps its output in a buffer",
 			Why:     "Where stdout is no terminal, Python writes what is printed in blocks of some KiB. kubectl logs shows lines minutes late, and the last ones, which tell why the process died, are lost with it.",
 			Fix:     "Set the variable PYTHONUNBUFFERED to any text, or start python -u.",
-			Allowed: "python -u, and commands that only answer (python --version). Programs that start Python by themselves (gunicorn, celery) log to stderr, which is not buffered.",
-			Repair:  "PYTHONUNBUFFERED: \"1\" is set. The policy's logs.mode, or that of the signal buffered-stdout, holds before the rule's own setting: repair does it in every profile, any other mode leaves it to the team. The pod's annotation twelvefold.dev/log-repair: off does, too. A variable that is there and empty is left: somebody wants the buffer.",
+			Allowed: "python -u, and commands that only answer (python --version). A script that sets the variable itself. Output that goes into a file or into a program that keeps it is data (python export.py | gzip > orders.gz). Programs that start Python by themselves (gunicorn, celery) log to stderr, which is not buffered.",
+			Repair:  "PYTHONUNBUFFERED: \"1\" is set. The policy's logs.mode, or that of the signal buffered-stdout, holds before the rule's own setting: repair does it in every profile, any other mode leaves it to the team. The pod's annotation twelvefold.dev/log-repair: off does, too. A variable that is there and empty is left: somebody wants the buffer; so is python -E or -I, which would ignore it.",
 			Example: "command: [\"python\", \"/app/main.py\"]\nenv:\n- {name: PYTHONUNBUFFERED, value: \"1\"}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
