@@ -34,7 +34,7 @@ type View func(o manifest.Object) review.Input
 func File(name string, data []byte, view View, asked ...string) (fixed []byte, repairs []Repair, err error) {
 	line := 1
 	for _, part := range split(data) {
-		text, done, err := document(name, part, view, asked)
+		text, done, err := document(name, part, line, view, asked)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -66,7 +66,8 @@ func split(data []byte) (parts [][]byte) {
 	return append(parts, data[start:])
 }
 
-func document(name string, text []byte, view View, asked []string) ([]byte, []Repair, error) {
+// document repairs a document that begins at a line of its file.
+func document(name string, text []byte, line int, view View, asked []string) ([]byte, []Repair, error) {
 	var repairs []Repair
 	tried := map[string]bool{}
 	first, err := manifest.Read(bytes.NewReader(text), name)
@@ -76,7 +77,9 @@ func document(name string, text []byte, view View, asked []string) ([]byte, []Re
 	for objects := first; ; {
 		i, p, err := next(objects, view, asked, tried)
 		if err != nil {
-			return nil, nil, err
+			broken := objects[i]
+			broken.Line += line - 1
+			return nil, nil, fmt.Errorf("%s: %w", broken.Place(), err)
 		}
 		if p == nil {
 			return text, repairs, nil
@@ -92,12 +95,12 @@ func document(name string, text []byte, view View, asked []string) ([]byte, []Re
 	}
 }
 
-// next is the first repair that has not been tried.
+// next is the first repair that has not been tried, or what is wrong with an object, and the object's index.
 func next(objects []manifest.Object, view View, asked []string, tried map[string]bool) (int, *plan, error) {
 	for i, o := range objects {
 		plans, err := plansFor(view(o), asked)
 		if err != nil {
-			return 0, nil, err
+			return i, nil, err
 		}
 		for _, p := range plans {
 			key := fmt.Sprint(i, "\n", p.Rule, "\n", p.Path, "\n", p.What, "\n", p.seen)

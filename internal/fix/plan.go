@@ -3,7 +3,6 @@ package fix
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -36,11 +35,8 @@ type target struct {
 // left alone.
 func plansFor(in review.Input, asked []string) ([]plan, error) {
 	pod, err := review.Open(in)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", in.Object.Place(), err)
-	}
-	if pod == nil {
-		return nil, nil
+	if err != nil || pod == nil {
+		return nil, err
 	}
 	pod.Policy = pod.Policy.ByHand(asked)
 	t := target{pod, rules.Judge(rules.NewSubject(pod.Edit.Pod(), pod.Policy, pod.Facts)), asked}

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"twelvefold.dev/internal/inventory"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
@@ -35,16 +36,15 @@ import (
 func allowScan(t *testing.T, ns, account string, without ...string) {
 	t.Helper()
 	rights := []rbacv1.PolicyRule{
-		{APIGroups: []string{"apps"}, Resources: []string{"deployments", "statefulsets", "daemonsets"}, Verbs: []string{"list"}},
-		{APIGroups: []string{"batch"}, Resources: []string{"cronjobs", "jobs"}, Verbs: []string{"list"}},
-		{APIGroups: []string{""}, Resources: []string{"pods", "services", "persistentvolumeclaims"}, Verbs: []string{"list"}},
-		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"}, Verbs: []string{"list"}},
-		{APIGroups: []string{"autoscaling"}, Resources: []string{"horizontalpodautoscalers"}, Verbs: []string{"list"}},
-		{APIGroups: []string{"keda.sh"}, Resources: []string{"scaledobjects"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 		{APIGroups: []string{"openreports.io"}, Resources: []string{"reports"}, Verbs: []string{"list", "create", "update", "delete"}},
 	}
-	allow(t, ns, account, scan.LeaseName, slices.DeleteFunc(rights, func(r rbacv1.PolicyRule) bool { return slices.Contains(without, r.Resources[0]) }))
+	for _, kind := range slices.Concat(inventory.Workloads, inventory.Companions) { // a test of the chart compares them
+		if !slices.Contains(without, kind.Resource) {
+			rights = append(rights, rbacv1.PolicyRule{APIGroups: []string{kind.Group}, Resources: []string{kind.Resource}, Verbs: []string{"list"}})
+		}
+	}
+	allow(t, ns, account, scan.LeaseName, rights)
 }
 
 // older is a Deployment from before its namespace was opted in, which no webhook has seen.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"twelvefold.dev/internal/policy"
 )
@@ -83,7 +84,7 @@ func checkServedPorts(s *Subject, told map[int32]bool, report func(Violation)) {
 			if port.Type == intstr.Int && port.IntVal == 0 {
 				port = intstr.FromInt32(p.Port)
 			}
-			if offers(&s.Pod.Spec, port, p.Protocol) || port.Type == intstr.Int && told[port.IntVal] {
+			if !possible(port) || offers(&s.Pod.Spec, port, p.Protocol) || port.Type == intstr.Int && told[port.IntVal] {
 				continue
 			}
 			if port.Type == intstr.Int {
@@ -126,8 +127,19 @@ func offers(pod *corev1.PodSpec, port intstr.IntOrString, protocol corev1.Protoc
 // healthPaths are what operators and servers answer on a port of their own, which nobody but the kubelet asks.
 var healthPaths = []string{"/healthz", "/livez", "/readyz", "/healthz/ready", "/healthz/live", "/ping", "/actuator/health/liveness", "/actuator/health/readiness"}
 
-// asked is the port of the pod that a probe asks.
+// asked is the port of the pod that a probe asks, if there is such a port: the API server refuses others.
 func asked(p *corev1.Probe) (port intstr.IntOrString, ok bool) {
+	port, ok = probed(p)
+	return port, ok && possible(port)
+}
+
+// possible says whether a port can be declared; a name can, by some number.
+func possible(port intstr.IntOrString) bool {
+	return port.Type == intstr.String || len(validation.IsValidPortNum(int(port.IntVal))) == 0
+}
+
+// probed is what a probe says of the port of the pod that it asks.
+func probed(p *corev1.Probe) (port intstr.IntOrString, ok bool) {
 	switch {
 	case p.HTTPGet != nil:
 		return p.HTTPGet.Port, p.HTTPGet.Host == "" && !strings.HasPrefix(p.HTTPGet.Path, "/app-health/") // Istio's
@@ -163,7 +175,7 @@ func mendPortUndeclared(s *Subject, done func(Repaired)) {
 	for _, c := range s.Containers(Main, Sidecar) {
 		for _, p := range append(c.probes(), c.probes()...) { // once more, beside what was declared
 			port, asks := asked(p.probe)
-			if !asks || port.Type == intstr.String || port.IntVal < 1 || port.IntVal > 65535 || s.declares(c, port) {
+			if !asks || port.Type == intstr.String || s.declares(c, port) {
 				continue
 			}
 			if c.misread(port.IntVal) {
