@@ -65,7 +65,8 @@ func (fs *faults) next(host, path string) (Fault, bool) {
 	return Fault{}, false
 }
 
-// injectFault plays the host's fault, if it has one, and reports whether that was the answer.
+// injectFault plays the host's fault, if it has one, and reports whether that was the answer. It panics with
+// [http.ErrAbortHandler], net/http's way to end a handler without an answer, where there is none to give.
 func (e *Emulator) injectFault(w http.ResponseWriter, r *http.Request, host string) bool {
 	f, ok := e.faults.next(host, r.URL.Path)
 	if !ok {
@@ -74,8 +75,10 @@ func (e *Emulator) injectFault(w http.ResponseWriter, r *http.Request, host stri
 	if f.Delay > 0 {
 		select {
 		case <-time.After(f.Delay):
-		case <-r.Context().Done():
+		case <-r.Context().Done(): // an answer could still overtake the end of the client's connection
+			panic(http.ErrAbortHandler)
 		case <-e.done:
+			panic(http.ErrAbortHandler)
 		}
 	}
 	if f.Down {
@@ -122,5 +125,5 @@ func reset(r *http.Request) {
 			tunnel.Close()
 		}
 	}
-	panic(http.ErrAbortHandler) // net/http's way to end a handler without an answer
+	panic(http.ErrAbortHandler)
 }
