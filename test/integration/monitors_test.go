@@ -6,42 +6,16 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	controlplane "sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"twelvefold.dev/internal/cluster"
 )
 
 // installMonitors gives the API server the kinds of both operators. The function takes them away; the end of the test does too.
 func installMonitors(t *testing.T) (uninstall func()) { return installCRDs(t, "testdata/monitors") }
-
-// installCRDs installs those of a directory, until the test ends or uninstall is called.
-func installCRDs(t *testing.T, dir string) (uninstall func()) {
-	t.Helper()
-	crds, err := controlplane.InstallCRDs(config, controlplane.CRDInstallOptions{Paths: []string{dir}, ErrorIfPathMissing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	uninstall = func() {
-		if err := controlplane.UninstallCRDs(config, controlplane.CRDInstallOptions{CRDs: crds}); err != nil {
-			t.Error(err)
-		}
-		for _, crd := range crds { // the next test would find it half gone
-			left := &metav1.PartialObjectMetadata{}
-			left.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-			until(t, crd.Name+" is gone", func() bool {
-				return apierrors.IsNotFound(admin.Get(context.Background(), client.ObjectKeyFromObject(crd), left))
-			})
-		}
-	}
-	t.Cleanup(uninstall)
-	return uninstall
-}
 
 func monitor(group, kind, namespace, name string, spec map[string]any) *unstructured.Unstructured {
 	o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}

@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	controlplane "sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"twelvefold.dev/internal/cluster"
 )
@@ -176,18 +175,7 @@ func TestKindsMayBeInstalledAndRemoved(t *testing.T) {
 		}
 	}
 
-	crds, err := controlplane.InstallCRDs(config, controlplane.CRDInstallOptions{Paths: []string{"testdata/crds"}, ErrorIfPathMissing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	uninstall := sync.OnceValue(func() error {
-		return controlplane.UninstallCRDs(config, controlplane.CRDInstallOptions{CRDs: crds})
-	})
-	t.Cleanup(func() {
-		if err := uninstall(); err != nil {
-			t.Error(err)
-		}
-	})
+	uninstall := installCRDs(t, "testdata/crds")
 	after, _ := objects(t, all)
 	kinds := map[string]string{"SecretProviderClass": "secrets-store.csi.x-k8s.io/v1", "AzureKeyVaultSecret": "spv.no/v2beta1"}
 	for kind, version := range kinds {
@@ -208,9 +196,7 @@ func TestKindsMayBeInstalledAndRemoved(t *testing.T) {
 		until(t, kind+" is found where it was installed later", found(before))
 	}
 
-	if err := uninstall(); err != nil {
-		t.Fatal(err)
-	}
+	uninstall()
 	for kind := range kinds {
 		until(t, kind+" is gone", func() bool { return before.Object(t.Context(), ns, kind, "shop") == nil })
 	}
