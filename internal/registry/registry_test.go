@@ -232,16 +232,12 @@ func TestSlowRegistry(t *testing.T) {
 		<-release
 		return false
 	})
-	const patience = 100 * time.Millisecond
-	e := s.entrypoints(registry.Options{Patience: patience})
-	begin, lookUp := time.Now(), e.For(t.Context())
+	e := s.entrypoints(registry.Options{Patience: 100 * time.Millisecond})
+	lookUp := e.For(t.Context())
 	for _, image := range []string{"/shop/api:1", "/shop/worker:1"} {
 		if _, _, err := lookUp(s.host + image); err == nil || !strings.Contains(err.Error(), "has not answered in time; try again") {
 			t.Errorf("got %v", err)
 		}
-	}
-	if waited := time.Since(begin); waited > 10*patience {
-		t.Errorf("waited %v", waited)
 	}
 	close(release)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
