@@ -271,6 +271,22 @@ func TestReferencesThatAreLeftAreRefused(t *testing.T) {
 	}
 }
 
+// What is mended is no finding any more, and is counted by itself: in pods, once, and not in templates.
+func TestRepairsAreCounted(t *testing.T) {
+	s := newServer(t, "")
+	deployment := `{"metadata":{"name":"a"},"spec":{"template":{"spec":{"containers":[{"name":"a","image":"a:1"}]}}}}`
+	s.ask(t, "/mutate", "Pod", `{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a:1"},{"name":"b","image":"b:1"}]}}`, "")
+	s.ask(t, "/mutate", "Pod", `{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a:1"}]}}`, `,"dryRun":true`)
+	s.ask(t, "/validate", "Deployment", deployment, "")
+	want := `# HELP twelvefold_repairs_total Pods that were repaired, by the rule that would have found something.
+# TYPE twelvefold_repairs_total counter
+twelvefold_repairs_total{rule="release-id"} 1
+`
+	if err := testutil.GatherAndCompare(s.registry, strings.NewReader(want), "twelvefold_repairs_total"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUnreadableObjectsAreDeniedWithTheReason(t *testing.T) {
 	s := newServer(t, "")
 	for _, path := range []string{"/mutate", "/validate"} {

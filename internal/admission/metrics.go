@@ -4,13 +4,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 
-	"twelvefold.dev/internal/policy"
+	"twelvefold.dev/internal/review"
 )
 
 // Metrics count what the webhooks decide. Dry-run requests are not decisions and are not counted.
 type Metrics struct {
 	decisions *prometheus.CounterVec
 	findings  *prometheus.CounterVec
+	repairs   *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
 }
 
@@ -25,13 +26,17 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "twelvefold_findings_total",
 			Help: "Findings by webhook, rule and level.",
 		}, []string{"webhook", "rule", "level"}),
+		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twelvefold_repairs_total",
+			Help: "Pods that were repaired, by the rule that would have found something.",
+		}, []string{"rule"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "twelvefold_request_duration_seconds",
 			Help:    "Time to answer a request, from its first byte.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
 		}, []string{"webhook"}),
 	}
-	registry.MustRegister(m.decisions, m.findings, m.latency)
+	registry.MustRegister(m.decisions, m.findings, m.repairs, m.latency)
 	return m
 }
 
@@ -49,13 +54,18 @@ func (m *Metrics) answered(webhook string, request *admissionv1.AdmissionRequest
 	m.decisions.WithLabelValues(webhook, decision).Inc()
 }
 
-// found counts what there is to say about an object.
-func (m *Metrics) found(webhook string, request *admissionv1.AdmissionRequest, findings []policy.Finding) {
+// found counts what there is to say about an object, and what was mended in it.
+func (m *Metrics) found(webhook string, request *admissionv1.AdmissionRequest, v review.Verdict) {
 	if dryRun(request) {
 		return
 	}
-	for _, f := range findings {
+	for _, f := range v.Findings {
 		m.findings.WithLabelValues(webhook, f.Rule, f.Level.String()).Inc()
+	}
+	if webhook == "mutate" { // the other one sees templates, whose pods are mended later
+		for _, rule := range v.Repaired {
+			m.repairs.WithLabelValues(rule).Inc()
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func (w *Webhooks) mutate(r *http.Request, request *admissionv1.AdmissionRequest
 	if err != nil {
 		return invalid(input.Object, err), nil
 	}
-	w.Metrics.found("mutate", request, verdict.Findings)
+	w.Metrics.found("mutate", request, verdict)
 	response := respond(input.Object, verdict.Findings, false)
 	return response, patch(response, verdict.Patch)
 }
@@ -84,7 +84,7 @@ func (w *Webhooks) validate(r *http.Request, request *admissionv1.AdmissionReque
 	if err != nil {
 		return invalid(input.Object, err), nil
 	}
-	w.Metrics.found("validate", request, verdict.Findings)
+	w.Metrics.found("validate", request, verdict)
 	return respond(input.Object, verdict.Findings, request.Kind.Kind != "Pod" && !input.Policy.DeniesTemplates()), nil
 }
 

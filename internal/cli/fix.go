@@ -198,6 +198,10 @@ func printRepairs(w io.Writer, repairs []fix.Repair, write bool) {
 		}
 		fmt.Fprintf(w, "%s:%d: %s/%s: %s/%s %s: %s\n", r.Object.File, r.Line, r.Object.Kind, r.Object.Name, r.Factor, r.Rule, r.Path, done)
 	}
+	repaired := "repairs"
+	if made == 1 {
+		repaired = "repair"
+	}
 	would := "can be made: add --write"
 	if write {
 		would = "made"
@@ -205,5 +209,5 @@ func printRepairs(w io.Writer, repairs []fix.Repair, write bool) {
 	if made == 0 {
 		would = "made: nothing can be repaired safely"
 	}
-	fmt.Fprintf(w, "%d repairs %s\n", made, would)
+	fmt.Fprintf(w, "%d %s %s\n", made, repaired, would)
 }

@@ -49,7 +49,7 @@ func keyVault(t *testing.T, pod corev1.Pod, spec string, facts policy.Facts) (*p
 	if err != nil {
 		t.Fatal(err)
 	}
-	findings := mutate.Run(edit, p.For(facts.Namespace, nil), facts)
+	findings, _ := mutate.Run(edit, p.For(facts.Namespace, nil), facts)
 	return edit, slices.DeleteFunc(findings, func(f policy.Finding) bool { return f.Rule != "keyvault" })
 }
 

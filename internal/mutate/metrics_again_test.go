@@ -53,7 +53,8 @@ func mutatePod(t *testing.T, input review.Input, raw []byte) (*podpatch.Builder,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return edit, mutate.Run(edit, input.Policy.For("shop", nil), input.Facts)
+	findings, _ := mutate.Run(edit, input.Policy.For("shop", nil), input.Facts)
+	return edit, findings
 }
 
 // An app of the same kind that joins later gets an exporter of its own; the one that is there stays its app's.

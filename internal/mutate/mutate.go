@@ -54,13 +54,14 @@ type Context struct {
 	before   Status // as the pod came in
 	status   Status
 	findings []policy.Finding
+	repaired []string        // rules, each once
 	ours     map[string]bool // annotations that [Context.Annotation] leaves out
 	monitor  string          // that scrapes the pod; empty if none does
 }
 
 // Run lets every mutator edit the pod and writes the status annotation. A finding at level deny means that the pod must
-// be refused: its edits are then incomplete.
-func Run(edit *podpatch.Builder, effective *policy.Effective, facts policy.Facts) []policy.Finding {
+// be refused: its edits are then incomplete. Repaired are the rules whose repairs were made now, each once.
+func Run(edit *podpatch.Builder, effective *policy.Effective, facts policy.Facts) (findings []policy.Finding, repaired []string) {
 	before := ReadStatus(edit.Pod().Annotations[StatusAnnotation])
 	c := &Context{Edit: edit, Policy: effective, Facts: facts, before: before,
 		status: Status{Policy: effective.Hash(), Done: before.Done, Skipped: map[string][]string{}}}
@@ -68,7 +69,7 @@ func Run(edit *podpatch.Builder, effective *policy.Effective, facts policy.Facts
 		c.mutator.Mutate(c)
 	}
 	edit.SetAnnotation(StatusAnnotation, c.status.String())
-	return c.findings
+	return c.findings, c.repaired
 }
 
 // Annotation is an annotation of the pod. While a mutator hides its own, it is one of the user's.

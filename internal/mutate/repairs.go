@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"slices"
 	"strings"
 
 	"twelvefold.dev/internal/policy"
@@ -11,7 +12,12 @@ import (
 // that the agent is put in front of) is then the same when they see the pod again.
 func init() {
 	register(Mutator{Name: "repairs", Factor: "V", Order: 5, ByProfile: true, Page: repairsPage, Mutate: func(c *Context) {
-		rules.Mend(c.Edit, c.Policy, c.Facts, func(r *rules.Rule, done rules.Repaired) { c.Done("%s: %s", r.ID, done.What) })
+		rules.Mend(c.Edit, c.Policy, c.Facts, func(r *rules.Rule, done rules.Repaired) {
+			c.Done("%s: %s", r.ID, done.What)
+			if !slices.Contains(c.repaired, r.ID) {
+				c.repaired = append(c.repaired, r.ID)
+			}
+		})
 	}})
 }
 

@@ -36,6 +36,7 @@ type Input struct {
 type Verdict struct {
 	Patch    []jsonpatch.Operation // for the whole object
 	Findings []policy.Finding
+	Repaired []string // rules whose repairs are in the patch, each once
 }
 
 // Denied says whether a finding denies.
@@ -55,15 +56,13 @@ func Mutate(in Input) (Verdict, error) {
 	if err != nil || s == nil {
 		return Verdict{}, err
 	}
-	v := Verdict{Findings: s.mutate(in)}
+	v := s.mutate(in)
 	if v.Denied() {
 		for _, f := range s.judge() {
 			if f.Level == policy.Deny {
 				v.Findings = append(v.Findings, f)
 			}
 		}
-	} else {
-		v.Patch = s.patch()
 	}
 	return s.located(v), nil
 }
@@ -91,10 +90,7 @@ func Full(in Input) (Verdict, error) {
 }
 
 func full(in Input, s *Pod) (Verdict, error) {
-	v := Verdict{Findings: s.mutate(in)}
-	if !v.Denied() {
-		v.Patch = s.patch()
-	}
+	v := s.mutate(in)
 	v.Findings = append(v.Findings, s.judge()...)
 	return s.ratchet(in, s.located(v), Full)
 }
@@ -132,12 +128,18 @@ func Open(in Input) (*Pod, error) {
 	return &Pod{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
 }
 
-func (s *Pod) mutate(in Input) []policy.Finding {
+// mutate says what the mutators found; where nothing denies, also what they did.
+func (s *Pod) mutate(in Input) Verdict {
 	if in.ServiceAccount != nil {
 		annotations, err := in.ServiceAccount(cmp.Or(s.Edit.Pod().Spec.ServiceAccountName, "default"))
 		s.Facts.ServiceAccount, s.Facts.ServiceAccountUnread = annotations, err != nil
 	}
-	return mutate.Run(s.Edit, s.Policy, s.Facts)
+	findings, repaired := mutate.Run(s.Edit, s.Policy, s.Facts)
+	v := Verdict{Findings: findings}
+	if !v.Denied() {
+		v.Patch, v.Repaired = s.patch(), repaired
+	}
+	return v
 }
 
 func (s *Pod) judge() []policy.Finding {

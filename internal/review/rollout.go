@@ -1,11 +1,8 @@
 package review
 
 import (
-	"slices"
-
 	"twelvefold.dev/internal/keyvault"
 	"twelvefold.dev/internal/mutate"
-	"twelvefold.dev/internal/policy"
 )
 
 // Rollout is what the pods of a workload get from Key Vault, if the workload shall be rolled out when it changes, and if its
@@ -15,8 +12,9 @@ func Rollout(in Input) ([]keyvault.Reference, error) {
 	if err != nil || s == nil || !mutate.RollsOut(s.Edit.Pod(), s.Policy.Spec().KeyVault) {
 		return nil, err
 	}
-	findings := append(s.mutate(in), s.judge()...)
-	if slices.ContainsFunc(findings, func(f policy.Finding) bool { return f.Level == policy.Deny }) {
+	v := s.mutate(in)
+	v.Findings = append(v.Findings, s.judge()...)
+	if v.Denied() {
 		return nil, nil
 	}
 	plan := mutate.PlanOf(s.Edit.Pod())

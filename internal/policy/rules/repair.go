@@ -38,17 +38,10 @@ func Mend(edit *podpatch.Builder, effective *policy.Effective, facts policy.Fact
 	}
 }
 
-// mending are the rules with a repair, in the order in which they are made: requests come before limits, since the API
-// server requests the limit where nothing is requested.
+// mending are the rules with a repair, in the order in which they are made.
 var mending = sync.OnceValue(func() []*Rule {
 	some := slices.DeleteFunc(All(), func(r *Rule) bool { return r.Mend == nil })
-	turn := func(r *Rule) int {
-		if r.ID == "memory-limit-missing" {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(some, func(a, b *Rule) int { return cmp.Compare(turn(a), turn(b)) })
+	slices.SortStableFunc(some, func(a, b *Rule) int { return cmp.Compare(a.MendOrder, b.MendOrder) })
 	return some
 })
 

@@ -24,7 +24,8 @@ type Rule struct {
 	// Mend edits the pod by its builder (s.edit, and that of its containers) so that the rule has nothing left to report,
 	// and says after each edit what it did. What a policy exempts is not among the subject's containers. nil: the rule has no
 	// repair.
-	Mend func(s *Subject, done func(Repaired))
+	Mend      func(s *Subject, done func(Repaired))
+	MendOrder int // repairs are made from the lowest to the highest; 0 for those that need no other
 	// Wanted says whether the repair is made, where more than the policy's word on the rule decides. nil: [policy.Effective.Repairs].
 	Wanted func(s *Subject, r *Rule) bool
 }

@@ -37,6 +37,7 @@ func init() {
 				report(c.At(".resources.limits.memory", "has no memory limit", "add what it never needs more than, such as resources: {limits: {memory: "+size+"}}"))
 			}
 		},
+		MendOrder: 1, // after requests-missing: the API server requests the limit where nothing is requested
 		Mend: func(s *Subject, done func(Repaired)) {
 			given, known := s.given()
 			if !known || has(given.Limits, corev1.ResourceMemory) {
