@@ -126,7 +126,9 @@ func (c *Cluster) NeedLeaderElection() bool { return false }
 func (c *Cluster) Start(ctx context.Context) error {
 	for ctx.Err() == nil {
 		period := time.Second
-		if found, err := c.readVersions(ctx); err != nil {
+		if found, err := c.readVersions(ctx); ctx.Err() != nil {
+			break
+		} else if err != nil {
 			c.Log.Warn("reading the cluster's versions failed", "error", err)
 		} else {
 			c.versions.Store(&found)

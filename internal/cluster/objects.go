@@ -200,7 +200,9 @@ func (o *Objects) Start(ctx context.Context) error {
 	go func() { stopped <- o.Cache.Start(ctx) }()
 	for ctx.Err() == nil {
 		period := time.Second
-		if err := o.look(ctx); err != nil {
+		if err := o.look(ctx); ctx.Err() != nil {
+			break
+		} else if err != nil {
 			o.Log.Warn("looking for kinds that hold references failed", "error", err)
 		} else if period = o.Period; period == 0 {
 			period = crdPeriod

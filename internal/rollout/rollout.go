@@ -116,7 +116,7 @@ func (c *Controller) look(ctx context.Context) error {
 	c.forget(workloads)
 	changes := c.ask(ctx, workloads)
 	for _, w := range workloads {
-		if err := c.consider(ctx, w, changes); err != nil {
+		if err := c.consider(ctx, w, changes); err != nil && ctx.Err() == nil {
 			c.Metrics.rollouts.WithLabelValues("failed").Inc()
 			c.Log.Warn("a rollout failed", "kind", w.meta.Kind, "namespace", w.meta.Namespace, "name", w.meta.Name, "error", err)
 		}
@@ -198,6 +198,9 @@ func (c *Controller) ask(ctx context.Context, workloads []*workload) map[keyvaul
 			all.Go(func() {
 				defer func() { <-turn }()
 				at, err := c.Versions.NewestChange(ctx, o)
+				if ctx.Err() != nil {
+					return
+				}
 				result := "known"
 				if err != nil {
 					result = "unknown"

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -91,5 +93,45 @@ func TestScanWithoutReports(t *testing.T) {
 	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 1`)
 	if len(w.events) != 1 {
 		t.Errorf("Events %q", w.events)
+	}
+}
+
+// A replica that stops, or no longer leads, has nothing to complain about: whichever request it was at.
+func TestStoppingIsQuiet(t *testing.T) {
+	for at := 1; ; at++ {
+		var said strings.Builder
+		ctx, stop := context.WithCancel(t.Context())
+		t.Cleanup(stop)
+		w := newWorld(t, deployment("api", "app:latest"))
+		w.Log = slog.New(slog.NewTextHandler(&said, nil))
+		requests := 0
+		request := func() error {
+			if requests++; requests == at {
+				stop()
+			}
+			return ctx.Err()
+		}
+		stopping := interceptor.NewClient(w.Client.(client.WithWatch), interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+				if reports, is := list.(*metav1.PartialObjectMetadataList); is && reports.Kind == "ReportList" {
+					reports.Items = []metav1.PartialObjectMetadata{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "old"}}}
+					return request()
+				}
+				return errors.Join(request(), c.List(ctx, list, opts...))
+			},
+			Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return request() },
+			Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error { return request() },
+		})
+		w.Client, w.Reports = stopping, &Reports{Now: time.Now, Client: stopping}
+		w.pass(ctx)
+		if said.Len() > 0 {
+			t.Errorf("stopped at request %d of the pass:\n%s", at, said.String())
+		}
+		if ctx.Err() == nil {
+			if at < 4 {
+				t.Errorf("a pass of %d requests: it lists no workloads, or writes or deletes no report", at-1)
+			}
+			return
+		}
 	}
 }

@@ -119,7 +119,7 @@ func (s *Scanner) pass(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if reports != nil {
-		if err := reports.end(ctx, p.failed); err != nil {
+		if err := reports.end(ctx, p.failed); err != nil && ctx.Err() == nil {
 			s.Log.Warn("a report can't be deleted", "error", err)
 		}
 	}
