@@ -89,7 +89,7 @@ func (p place) restartWebhook(ctx context.Context) error {
 	if err := p.kube.CoreV1().Pods(webhookPlace).Delete(ctx, victim.Name, metav1.DeleteOptions{}); err != nil {
 		return err
 	}
-	err = eventually(ctx, time.Minute, func(ctx context.Context) error {
+	err = eventually(ctx, func(ctx context.Context) error {
 		pods, err := p.pods(ctx, webhookPlace, "app.kubernetes.io/name="+webhookName)
 		for _, pod := range pods {
 			if pod.UID == victim.UID {
@@ -101,12 +101,12 @@ func (p place) restartWebhook(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.rolledOut(ctx, webhookPlace, webhookName, time.Minute); err != nil {
+	if err := p.rolledOut(ctx, webhookPlace, webhookName); err != nil {
 		return err
 	}
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, time.Now().Format(time.RFC3339))
 	if _, err := p.kube.AppsV1().Deployments(webhookPlace).Patch(ctx, webhookName, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		return err
 	}
-	return p.rolledOut(ctx, webhookPlace, webhookName, 3*time.Minute)
+	return p.rolledOut(ctx, webhookPlace, webhookName)
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,7 +40,7 @@ func TestBackstop(t *testing.T) {
 	with := func(value string) string {
 		return strings.Replace(passwordPod, `"postgres://shop:hunter2secret@db/shop"`, fmt.Sprintf("%q", value), 1)
 	}
-	p.eventually(time.Minute, func(ctx context.Context) error { // until the API server has heard of the policy
+	p.eventually(func(ctx context.Context) error { // until the API server has heard of the policy
 		_, err := p.environment.apply(ctx, p.name, with(reference), client.DryRunAll)
 		if err == nil {
 			return errors.New("a pod with a reference is accepted")
@@ -99,7 +98,7 @@ func (p place) scaleWebhook(ctx context.Context, replicas int32) error {
 	if _, err := deployments.UpdateScale(ctx, webhookName, scale, metav1.UpdateOptions{}); err != nil {
 		return err
 	}
-	return eventually(ctx, time.Minute, func(ctx context.Context) error {
+	return eventually(ctx, func(ctx context.Context) error {
 		pods, err := p.pods(ctx, webhookPlace, "app.kubernetes.io/name="+webhookName)
 		if err == nil && len(pods) != int(replicas) {
 			err = fmt.Errorf("%d webhook pods, want %d", len(pods), replicas)

@@ -42,7 +42,7 @@ func TestExec(t *testing.T) {
 		t.Fatal(err)
 	}
 	code := int32(-1)
-	for deadline := time.After(time.Minute); code < 0; {
+	for deadline := time.After(patience); code < 0; {
 		select {
 		case event := <-watch.ResultChan():
 			if changed, ok := event.Object.(*corev1.Pod); ok && len(changed.Status.ContainerStatuses) > 0 {

@@ -54,7 +54,7 @@ func TestExportedPoliciesHaveTheRightTypes(t *testing.T) {
 		names = append(names, object.Name)
 	}
 	for _, name := range names {
-		err := eventually(ctx, time.Minute, func(ctx context.Context) error {
+		err := eventually(ctx, func(ctx context.Context) error {
 			checked, err := policies.Get(ctx, name, metav1.GetOptions{})
 			if err == nil && checked.Status.TypeChecking == nil {
 				err = fmt.Errorf("%s is not checked", name)

@@ -83,10 +83,13 @@ func (w *warningList) all() []string {
 	return slices.Clone(w.list)
 }
 
-// eventually asks until there is no error, and then returns; at the deadline it returns the last error.
-func eventually(ctx context.Context, timeout time.Duration, ask func(context.Context) error) error {
+// patience is for a busy machine: who waits in vain waits once.
+const patience = 5 * time.Minute
+
+// eventually asks until there is no error, and then returns; when patience ends it returns the last error.
+func eventually(ctx context.Context, ask func(context.Context) error) error {
 	var last error
-	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 		err := ask(ctx)
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			last = err
@@ -94,14 +97,14 @@ func eventually(ctx context.Context, timeout time.Duration, ask func(context.Con
 		return err == nil, nil
 	})
 	if err != nil {
-		return fmt.Errorf("after %v: %w", timeout, errors.Join(last, context.Cause(ctx)))
+		return fmt.Errorf("after %v: %w", patience, errors.Join(last, context.Cause(ctx)))
 	}
 	return nil
 }
 
 // rolledOut waits until a Deployment's new pods are all there are, and available.
-func (e *environment) rolledOut(ctx context.Context, namespace, name string, timeout time.Duration) error {
-	err := eventually(ctx, timeout, func(ctx context.Context) error {
+func (e *environment) rolledOut(ctx context.Context, namespace, name string) error {
+	err := eventually(ctx, func(ctx context.Context) error {
 		d, err := e.kube.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err

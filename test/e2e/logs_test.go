@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +20,7 @@ func TestLogs(t *testing.T) {
 	p.applyManifest("logfile.yaml")
 	pod := p.running("logfile")
 	var text string
-	p.eventually(time.Minute, func(ctx context.Context) (err error) {
+	p.eventually(func(ctx context.Context) (err error) {
 		if text, err = p.logs(ctx, pod, "twelvefold-tail"); err == nil && !strings.Contains(text, "line 3000.") {
 			err = fmt.Errorf("no line 3000 yet; the log ends with\n%s", tail(text, 3))
 		}
@@ -47,7 +46,7 @@ func TestLogsAreRepaired(t *testing.T) {
 		t.Run(tc.app, func(t *testing.T) {
 			var pod corev1.Pod
 			var text string
-			p.eventually(2*time.Minute, func(ctx context.Context) error {
+			p.eventually(func(ctx context.Context) error {
 				pods, err := p.pods(ctx, p.name, "app="+tc.app)
 				if err != nil || len(pods) == 0 {
 					return errors.Join(errors.New("no pod yet"), err)
@@ -64,7 +63,7 @@ func TestLogsAreRepaired(t *testing.T) {
 			}
 		})
 	}
-	p.eventually(time.Minute, func(ctx context.Context) error { return p.complete(ctx, "script") })
+	p.eventually(func(ctx context.Context) error { return p.complete(ctx, "script") })
 }
 
 // complete fails while a Job is not.
@@ -81,7 +80,7 @@ func TestJob(t *testing.T) {
 	p := optedIn(t, "job")
 	p.setSecret("shop.vault.azure.net", "job", "some value")
 	p.applyManifest("job.yaml")
-	p.eventually(2*time.Minute, func(ctx context.Context) error { return p.complete(ctx, "job") })
+	p.eventually(func(ctx context.Context) error { return p.complete(ctx, "job") })
 	pods, err := p.pods(t.Context(), p.name, "app=job")
 	if err != nil || len(pods) != 1 {
 		t.Fatalf("%d pods, want 1: %v", len(pods), err)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 )
 
 // Applications that know nothing of metrics are found and scraped by a Prometheus that knows nothing of them.
@@ -28,7 +27,7 @@ func TestMetrics(t *testing.T) {
 	if err := p.applyFile(t.Context(), "monitoring", "prometheus.yaml"); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.rolledOut(t.Context(), "monitoring", "prometheus", 2*time.Minute); err != nil {
+	if err := p.rolledOut(t.Context(), "monitoring", "prometheus"); err != nil {
 		t.Fatal(err)
 	}
 
@@ -53,7 +52,7 @@ func TestMetrics(t *testing.T) {
 			if app.sidecar != "" && !slices.Contains(containers(pod), app.sidecar) {
 				t.Fatalf("containers %v, want %s among them; status %s", containers(pod), app.sidecar, pod.Annotations["twelvefold.dev/status"])
 			}
-			p.eventually(time.Minute, func(ctx context.Context) error {
+			p.eventually(func(ctx context.Context) error {
 				value, err := p.query(ctx, fmt.Sprintf(`%s and on(pod) up{namespace=%q,pod=%q}`, app.series, p.name, pod.Name))
 				if err == nil && value != app.value {
 					err = fmt.Errorf("%s is %q, want %s", app.series, value, app.value)
@@ -63,7 +62,7 @@ func TestMetrics(t *testing.T) {
 		})
 	}
 	t.Run("one healthy target a pod", func(t *testing.T) {
-		place{p.environment, t, p.name}.eventually(time.Minute, func(ctx context.Context) error { return p.targetsAre(ctx, pods) })
+		place{p.environment, t, p.name}.eventually(func(ctx context.Context) error { return p.targetsAre(ctx, pods) })
 	})
 	notLeaked(t, p, passwords)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,7 +83,7 @@ func (p place) output(pod corev1.Pod, argv ...string) string {
 // running waits until the Deployment's only pod is ready, and returns it.
 func (p place) running(deployment string) corev1.Pod {
 	p.t.Helper()
-	if err := p.rolledOut(p.t.Context(), p.name, deployment, 2*time.Minute); err != nil {
+	if err := p.rolledOut(p.t.Context(), p.name, deployment); err != nil {
 		p.t.Fatal(err)
 	}
 	pods, err := p.pods(p.t.Context(), p.name, "app="+deployment)
@@ -94,10 +93,10 @@ func (p place) running(deployment string) corev1.Pod {
 	return pods[0]
 }
 
-// eventually fails the test where it isn't so within the time.
-func (p place) eventually(timeout time.Duration, ask func(context.Context) error) {
+// eventually fails the test where it isn't so before patience ends.
+func (p place) eventually(ask func(context.Context) error) {
 	p.t.Helper()
-	if err := eventually(p.t.Context(), timeout, ask); err != nil {
+	if err := eventually(p.t.Context(), ask); err != nil {
 		p.t.Fatal(err)
 	}
 }

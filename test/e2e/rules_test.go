@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -128,7 +127,7 @@ func TestReplicaSetsTellOfDenials(t *testing.T) {
 		text = regexp.MustCompile(`(?m) +$`).ReplaceAllString(text, "")
 		return regexp.MustCompile(`-{4,}| {2,}`).ReplaceAllString(text, "  ")
 	}
-	err = eventually(t.Context(), time.Minute, func(ctx context.Context) error {
+	err = eventually(t.Context(), func(ctx context.Context) error {
 		out, err := command(ctx, "docker", "exec", clusterName+"-control-plane", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf",
 			"-n", p.name, "describe", "replicaset")
 		if err != nil {

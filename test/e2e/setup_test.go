@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -191,17 +193,24 @@ func (e *environment) installEmulator(ctx context.Context) (ca []byte, err error
 	if err := e.applyFile(ctx, emulatorPlace, "emulator.yaml"); err != nil {
 		return nil, err
 	}
-	if err := e.rolledOut(ctx, emulatorPlace, "emulator", 2*time.Minute); err != nil {
+	if err := e.rolledOut(ctx, emulatorPlace, "emulator"); err != nil {
 		return nil, err
 	}
 	return e.emulator(ctx, http.MethodGet, "ca.pem", nil)
 }
 
 // emulator calls the emulator's test interface through the API server.
-func (e *environment) emulator(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	return e.kube.CoreV1().RESTClient().Verb(method).
-		Namespace(emulatorPlace).Resource("services").Name("emulator:8080").SubResource("proxy").Suffix(path).
-		SetHeader("Content-Type", "application/json").Body(body).DoRaw(ctx)
+func (e *environment) emulator(ctx context.Context, method, path string, body []byte) (answer []byte, err error) {
+	unreachable := eventually(ctx, func(ctx context.Context) error {
+		answer, err = e.kube.CoreV1().RESTClient().Verb(method).
+			Namespace(emulatorPlace).Resource("services").Name("emulator:8080").SubResource("proxy").Suffix(path).
+			SetHeader("Content-Type", "application/json").Body(body).DoRaw(ctx)
+		if apierrors.IsServiceUnavailable(err) { // its pod is ready a moment before the Service has it
+			return err
+		}
+		return nil
+	})
+	return answer, cmp.Or(unreachable, err)
 }
 
 func (e *environment) installTwelvefold(ctx context.Context, ca []byte) error {
@@ -224,7 +233,7 @@ func (e *environment) caFile() string { return filepath.Join(e.dir, "ca.pem") }
 func (e *environment) helmUpgrade(ctx context.Context, args ...string) error {
 	args = append([]string{"upgrade", "--install", webhookPlace, "charts/twelvefold", "--namespace", webhookPlace,
 		"--values", "test/e2e/testdata/values.yaml", "--set-file", "policy.keyVault.trustedCA=" + e.caFile(),
-		"--wait", "--timeout", "3m"}, args...)
+		"--wait", "--timeout", patience.String()}, args...)
 	if _, err := e.run(ctx, e.helm, args...); err != nil {
 		return fmt.Errorf("%w\n%s", err, e.describe(ctx, webhookPlace))
 	}
@@ -239,7 +248,7 @@ func (e *environment) reachable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return eventually(ctx, time.Minute, func(ctx context.Context) error {
+	return eventually(ctx, func(ctx context.Context) error {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: probe}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app:1"}}}}
 		_, err := e.kube.CoreV1().Pods(probe).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err

@@ -23,7 +23,7 @@ func TestTrouble(t *testing.T) {
 	t.Cleanup(func() { p.tell(http.MethodDelete, "faults/"+shopVault, nil) })
 	p.applyManifest("trouble.yaml")
 	var message string
-	p.eventually(time.Minute, func(ctx context.Context) error {
+	p.eventually(func(ctx context.Context) error {
 		pods, err := p.pods(ctx, p.name, "app=trouble")
 		if err != nil {
 			return err
