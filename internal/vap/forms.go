@@ -102,7 +102,7 @@ var forms = map[string]form{
 	"host-network": {pod: always(`!variables.spec.?hostNetwork.orValue(false)`)},
 	"host-port":    {container: always(`variables.spec.?hostNetwork.orValue(false) || c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0)`)},
 	"privileged-port": {container: always(`c.?ports.orValue([]).all(p, !(p.?containerPort.orValue(0) > 0 && p.containerPort < 1024))`),
-		running: true},
+		unless: windows, running: true},
 	"bare-pod": {pod: always(`variables.byController` +
 		` || object.metadata.?annotations[?"helm.sh/hook"].orValue("").split(",").exists(h, h.trim() in ["test", "test-success", "test-failure"])` +
 		` || request.userInfo.?username.orValue("").startsWith("system:serviceaccount:")` +
