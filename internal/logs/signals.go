@@ -121,6 +121,7 @@ func envSignals(c *corev1.Container) []Signal {
 			}
 		case name == "CATALINA_OUT":
 			add(Signal{Name: "catalina-out", Confidence: Likely, Path: absolute(e.Value), Instead: "write CATALINA_OUT=/dev/stdout, or start with catalina.sh run"})
+		case name == "MSSQL_MASTER_LOG_FILE": // the transactions of SQL Server's master database: data
 		case (strings.HasSuffix(name, "LOG_FILE") || strings.HasSuffix(name, "LOGFILE") || name == "RABBITMQ_LOGS") && (path.IsAbs(e.Value) || IsLog(e.Value)):
 			add(Signal{Name: "log-file-flag", Confidence: Likely, Path: absolute(e.Value), Instead: "remove " + name + ", or write /dev/stdout"})
 		case name == "LOGGING_FILE_NAME" || name == "LOGGING_FILE_PATH":

@@ -43,6 +43,9 @@ var lasting = []string{"daemon", "serve", "start", "watch", "worker"}
 var interpreters = []string{"sh", "bash", "ash", "dash", "python", "python2", "python3", "node", "ruby", "perl", "php", "java", "npm", "npx", "yarn", "pnpm",
 	"bundle", "poetry", "uv", "pipenv", "dotnet"}
 
+// Ends says whether the command is known to do something and end.
+func (c Command) Ends() bool { return len(c.Words) == 0 || c.Bounded || endsByItself(c.Words) }
+
 // endsBefore says whether all that a script runs before its last command is known to end by itself.
 func endsBefore(file *syntax.File, last *syntax.Stmt, script string) bool {
 	ends := true

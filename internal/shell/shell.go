@@ -20,6 +20,7 @@ type Command struct {
 	PipedInto  []string   // the program that reads its output, with its arguments
 	InScript   bool       // stands in a script, not alone in the argument vector
 	Bounded    bool       // timeout ends it
+	Outside    bool       // nsenter or chroot runs it in another file system than the image's: the node's
 }
 
 // Redirect sends output into a file.
@@ -56,10 +57,10 @@ func parse(argv []string, depth int) []Command {
 	if len(own) == 0 {
 		return nil
 	}
-	bounded := bounded(argv, own)
+	bounded, outside := bounded(argv, own), outside(argv, own)
 	script, ok := nested(own)
 	if !ok || depth == maxDepth {
-		return []Command{{Words: own, Bounded: bounded}}
+		return []Command{{Words: own, Bounded: bounded, Outside: outside}}
 	}
 	file, err := syntax.NewParser().Parse(strings.NewReader(script), "")
 	if err != nil {
@@ -71,6 +72,7 @@ func parse(argv []string, depth int) []Command {
 	}
 	for i := range commands {
 		commands[i].Bounded = commands[i].Bounded || bounded
+		commands[i].Outside = commands[i].Outside || outside
 	}
 	return commands
 }
@@ -141,7 +143,7 @@ func (s spans) hold(n syntax.Node) bool {
 func simple(call *syntax.CallExpr, redirects []Redirect, background bool, reader *syntax.Stmt, script string, depth int) []Command {
 	written := wordsOf(call, script)
 	words := unwrap(written)
-	c := Command{Words: words, Redirects: redirects, Background: background, InScript: true, Bounded: bounded(written, words)}
+	c := Command{Words: words, Redirects: redirects, Background: background, InScript: true, Bounded: bounded(written, words), Outside: outside(written, words)}
 	if reader != nil {
 		if next, ok := reader.Cmd.(*syntax.CallExpr); ok {
 			c.PipedInto = wordsOf(next, script)

@@ -21,6 +21,8 @@ func TestParse(t *testing.T) {
 		"by user":          {[]string{"/docker-entrypoint.sh", "gosu", "app:app", "nice", "-n", "5", "app", "-x"}, commands{{Words: []string{"app", "-x"}}}},
 		"entrypoint's":     {[]string{"docker-entrypoint.sh", "-c", "a=b"}, commands{{Words: []string{"docker-entrypoint.sh", "-c", "a=b"}}}},
 		"timeout":          {[]string{"timeout", "-s", "KILL", "30", "sh", "-c", "a"}, commands{{Words: []string{"a"}, InScript: true, Bounded: true}}},
+		"nsenter":          {[]string{"nsenter", "-t", "1", "--", "sh", "-c", "a"}, commands{{Words: []string{"a"}, InScript: true, Outside: true}}},
+		"chroot":           {script(`a; chroot /host b`), commands{{Words: []string{"a"}, InScript: true}, {Words: []string{"b"}, InScript: true, Outside: true}}},
 		"timeout inside":   {script(`timeout 5 sleep 9; a`), commands{{Words: []string{"sleep", "9"}, InScript: true, Bounded: true}, {Words: []string{"a"}, InScript: true}}},
 		"su":               {[]string{"su", "-", "app", "-c", "a; b"}, commands{{Words: []string{"a"}, InScript: true}, {Words: []string{"b"}, InScript: true}}},
 		"su inside":        {script(`su -c 'a' app`), commands{{Words: []string{"a"}, InScript: true}}},

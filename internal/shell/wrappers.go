@@ -79,8 +79,13 @@ func isEntrypoint(name string) bool {
 }
 
 // bounded says whether timeout ends the command own within argv.
-func bounded(argv, own []string) bool {
-	return slices.ContainsFunc(argv[:len(argv)-len(own)], func(word string) bool { return path.Base(word) == "timeout" })
+func bounded(argv, own []string) bool { return behind(argv, own, "timeout") }
+
+// outside says whether the command own within argv sees another file system than the image's.
+func outside(argv, own []string) bool { return behind(argv, own, "nsenter", "chroot") }
+
+func behind(argv, own []string, wrappers ...string) bool {
+	return slices.ContainsFunc(argv[:len(argv)-len(own)], func(word string) bool { return slices.Contains(wrappers, path.Base(word)) })
 }
 
 var shells = []string{"sh", "bash", "ash", "dash", "zsh", "ksh", "mksh", "rbash"}

@@ -58,6 +58,8 @@ const (
 	script = `c.?lifecycle.?preStop.?exec.?command.orValue([]).join(" ")`
 	job    = `variables.workload.matches("^(Job|CronJob)/")`
 	ends   = `variables.spec.?restartPolicy.orValue("Always") in ["Never", "OnFailure"]`
+	// pauses says that all containers only hold a place.
+	pauses = `variables.spec.containers.all(c, c.?image.orValue("").matches("^(?:[^@]*/)?(?:mirrored-)?pause(?:-[a-z0-9]+)?(?::[^/@]*)?(?:@.*)?$"))`
 	// queued says that Knative's queue proxy asks in the kubelet's place.
 	queued  = `variables.spec.containers.exists(c, c.?env.orValue([]).exists(e, e.name == "SERVING_READINESS_PROBE"))`
 	windows = `(variables.spec.?os.?name.orValue("") == "windows" || variables.spec.?nodeSelector[?"kubernetes.io/os"].orValue("") == "windows")`
@@ -100,7 +102,7 @@ var forms = map[string]form{
 	"host-network": {pod: always(`!variables.spec.?hostNetwork.orValue(false)`)},
 	"host-port":    {container: always(`variables.spec.?hostNetwork.orValue(false) || c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0)`)},
 	"privileged-port": {container: always(`c.?ports.orValue([]).all(p, !(p.?containerPort.orValue(0) > 0 && p.containerPort < 1024))`),
-		running: true},
+		unless: windows, running: true},
 	"bare-pod": {pod: always(`variables.byController` +
 		` || object.metadata.?annotations[?"helm.sh/hook"].orValue("").split(",").exists(h, h.trim() in ["test", "test-success", "test-failure"])` +
 		` || request.userInfo.?username.orValue("").startsWith("system:serviceaccount:")` +
@@ -202,9 +204,9 @@ func given(list, resource string) string {
 
 func graceBounds(p part) string {
 	if p.fixed {
-		return grace + ` >= 5 && (` + grace + ` <= 600 || variables.workload.startsWith("DaemonSet/"))`
+		return `(` + grace + ` >= 5 || ` + pauses + `) && (` + grace + ` <= 600 || variables.workload.startsWith("DaemonSet/"))`
 	}
-	return grace + ` != 0 || ` + job
+	return grace + ` != 0 || ` + job + ` || ` + pauses
 }
 
 // patience is for how many seconds a probe may fail, as the API server fills in what is not written.

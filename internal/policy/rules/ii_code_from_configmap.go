@@ -89,7 +89,11 @@ func (s *Subject) configMaps(volume string) (sources []*corev1.ConfigMapVolumeSo
 func (c Container) runsBelow(dir string) string {
 	for _, command := range c.Commands() {
 		words := command.Words
-		if len(words) > 1 && (slices.Contains(interpreters, command.Name()) || strings.HasPrefix(command.Name(), "python")) {
+		interpreted := len(words) > 1 && (slices.Contains(interpreters, command.Name()) || strings.HasPrefix(command.Name(), "python"))
+		if !interpreted && plainFile.MatchString(command.Name()) { // an argument of the image's own program
+			continue
+		}
+		if interpreted {
 			words = words[1:]
 			for len(words) > 1 && strings.HasPrefix(words[0], "-") {
 				words = words[1:]

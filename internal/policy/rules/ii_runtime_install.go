@@ -20,7 +20,7 @@ func init() {
 			Title:   "A container installs software when it starts",
 			Why:     "Every start downloads what the image should hold. A start takes minutes instead of seconds, just when the autoscaler needs the pod; it fails when the mirror, the registry or the proxy does; and two replicas may run different versions, which nobody has scanned or tested.",
 			Fix:     "Install at build time: a RUN line in the Dockerfile, with versions pinned. For a tool that only one container needs, take an image that has it.",
-			Allowed: "What installs nothing (pip download, npm run, apt-key, yarn start), what works offline (npm ci --offline, pip install --no-index, bundle install --local), a download into anything but a shell (curl … | tar, curl … | jq) or into a file that the script does not run, and a package manager that is only mentioned (echo apt-get install).",
+			Allowed: "What installs nothing (pip download, npm run, apt-key, yarn start), what works offline (npm ci --offline, pip install --no-index, bundle install --local), a download into anything but a shell (curl … | tar, curl … | jq) or into a file that the script does not run, a package manager that is only mentioned (echo apt-get install), and what a node agent puts on its node by nsenter or chroot.",
 			Example: "# Dockerfile: RUN apk add --no-cache jq=1.7.1-r0\nimage: contoso.azurecr.io/shop:1.4.2\ncommand: [\"/app/server\"]\n",
 		},
 		Check: checkRuntimeInstall,
@@ -32,6 +32,9 @@ func checkRuntimeInstall(s *Subject, report func(Violation)) {
 		check := func(field string, commands []shell.Command) {
 			var seen []string
 			for i, command := range commands {
+				if command.Outside {
+					continue
+				}
 				what := installs(command)
 				if what == "" && runsFile(commands[i+1:], downloaded(command)) {
 					what = command.Name() + " of a program"

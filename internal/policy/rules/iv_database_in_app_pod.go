@@ -20,7 +20,7 @@ func init() {
 			Title:   "A database or broker runs in the app's pod",
 			Why:     "A backing service is attached by its address and can be replaced without the app. In the app's pod it is as old as the pod: each release empties it, each replica has another one, and to scale the app is to scale the database.",
 			Fix:     "Use a managed service (Azure Database, Azure Cache, Service Bus), or a StatefulSet of its own with a Service, and give the app its address.",
-			Allowed: "A database's own pod with its helpers (exporters, backups, poolers, agents, config reloaders). Jobs and pods that end: tests bring their database along.",
+			Allowed: "A database's own pod with its helpers (exporters, backups, poolers, agents, config reloaders). A container of its image that only asks (pg_dump, redis-cli). Jobs and pods that end: tests bring their database along.",
 			Example: "env:\n- name: REDIS_URL\n  value: rediss://shop.redis.cache.windows.net:6380\n",
 		},
 		Check: checkDatabaseInAppPod,
@@ -55,10 +55,28 @@ func checkDatabaseInAppPod(s *Subject, report func(Violation)) {
 		return
 	}
 	for _, c := range containers {
-		if isDatabase(c) && !isHelper(c) {
+		if isDatabase(c) && !isHelper(c) && !c.isClient() {
 			report(c.At(".image", "runs in one pod with "+app, "give it a StatefulSet of its own, or use a managed service, and give "+app+" its address"))
 		}
 	}
+}
+
+// clients are the programs that databases' images bring along to ask another one; others, whatever the image is called, serve.
+var clients = regexp.MustCompile(`^(psql|pg_dump|pg_dumpall|pg_isready|pg_restore|pg_basebackup|pgbench|mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|mariadb-admin|redis-cli|valkey-cli|redis-benchmark|` +
+	`mongo|mongosh|mongodump|mongoexport|kafka-(console|topics|configs|consumer|producer|acls|verifiable)[a-z-]*|cqlsh|clickhouse-client|etcdctl|rabbitmqadmin|sqlcmd)(\.sh)?$`)
+
+// isClient says whether a container was told to run a client, and nothing but what scripts are made of beside it.
+func (c Container) isClient() bool {
+	asks := false
+	for _, command := range c.Commands() {
+		switch name := command.Name(); {
+		case clients.MatchString(name):
+			asks = true
+		case !command.Ends():
+			return false
+		}
+	}
+	return asks
 }
 
 // isDatabase says whether a container runs a database or broker.

@@ -2,9 +2,12 @@ package rules
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"twelvefold.dev/internal/image"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/shell"
 )
@@ -20,7 +23,7 @@ func init() {
 			Title:   "The pod has no time to end, or far too much",
 			Why:     "With 0 seconds, or when preStop sleeps for all of them, the process is killed without the chance to finish its requests, commit its offsets or give back its locks: every rollout loses work. Below 5 seconds the endpoints are not even updated everywhere. Above 600 every drain of a node waits, and the cluster's upgrade gives up or takes days.",
 			Fix:     "Handle SIGTERM, sleep in preStop for the 5 to 15 seconds that load balancers need to notice, and set terminationGracePeriodSeconds to that plus the longest request.",
-			Allowed: "5 to 600 seconds, and the default of 30; less and more than that only warn, but for 0; more in a DaemonSet, whose pods drains pass over; 0 seconds only warn in pods of Jobs, too, since nobody sends them requests and they are run again. The time counts from the start of preStop. What only a script knows (sleep $WAIT, a sleep in a loop or a branch) is not judged.",
+			Allowed: "5 to 600 seconds, and the default of 30; less and more than that only warn, but for 0; more in a DaemonSet, whose pods drains pass over; 0 seconds only warn in pods of Jobs, too, since nobody sends them requests and they are run again. Pods that only hold a place (image pause) may end at once. The time counts from the start of preStop. What only a script knows (sleep $WAIT, a sleep in a loop or a branch) is not judged.",
 			Repair:  "Less than 5 seconds become 30, more than 600 become 600, and a preStop that sleeps for all of the time gets 30 seconds more, as long as that makes no more than 600. It is on request because somebody may have meant it.",
 			Example: "terminationGracePeriodSeconds: 45\ncontainers:\n- name: api\n  lifecycle:\n    preStop: {sleep: {seconds: 10}}\n",
 		},
@@ -35,11 +38,24 @@ const (
 	graceHigh    = 600
 )
 
+// pauseImage is Kubernetes' program that only waits, by the last segment of its name. Pods of it keep room for others, or have
+// images pulled by their init containers, and are to give way at once.
+var pauseImage = regexp.MustCompile(`^(mirrored-)?pause(-[a-z0-9]+)?$`)
+
+// onlyPauses says whether no container has anything to finish.
+func (s *Subject) onlyPauses() bool {
+	return !slices.ContainsFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool {
+		ref, err := image.Parse(c.Image)
+		return err != nil || !pauseImage.MatchString(ref.Base())
+	})
+}
+
 func checkGracePeriod(s *Subject, report func(Violation)) {
 	const field = "terminationGracePeriodSeconds"
 	grace := s.gracePeriod()
 	weak := policy.At(policy.Warn)
 	switch {
+	case grace < graceLow && s.onlyPauses():
 	case grace == 0:
 		v := Violation{Path: "spec." + field, Message: "0 seconds: the processes are killed at once", Fix: "write " + field + ": 30"}
 		if s.IsJob() { // nobody sends it requests, and it must bear to be run again
@@ -72,6 +88,7 @@ func (s *Subject) gracePeriod() int64 {
 func mendGracePeriod(s *Subject, done func(Repaired)) {
 	grace := s.gracePeriod()
 	switch {
+	case grace < graceLow && s.onlyPauses():
 	case grace < graceLow:
 		grace = graceDefault
 	case grace > graceHigh && !s.IsNodeAgent():
@@ -90,22 +107,22 @@ func mendGracePeriod(s *Subject, done func(Repaired)) {
 	}
 }
 
-// preStopSleep is for how many seconds the preStop hook surely sleeps.
+// preStopSleep is for how many seconds the preStop hook surely sleeps; less than 0 where it doesn't.
 func preStopSleep(c *corev1.Container) float64 {
 	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil {
-		return 0
+		return -1
 	}
 	hook := c.Lifecycle.PreStop
 	if hook.Sleep != nil {
 		return float64(hook.Sleep.Seconds)
 	}
 	if hook.Exec == nil {
-		return 0
+		return -1
 	}
-	var pause float64
+	pause := -1.0
 	for _, command := range shell.Parse(hook.Exec.Command) {
 		if seconds, ok := sleeps(command); ok && !command.Maybe && !command.Background {
-			pause += seconds
+			pause = max(pause, 0) + seconds
 		}
 	}
 	return pause

@@ -8,7 +8,7 @@ import (
 	"twelvefold.dev/internal/shell"
 )
 
-// migrators are programs, by the words behind their names that change a database's schema.
+// migrators are programs, by the words behind their names that change a database's schema; an empty one: all do.
 var migrators = map[string][]string{
 	// Ruby, Python
 	"rake": {"db:migrate", "db:setup", "db:schema:load"}, "rails": {"db:migrate", "db:prepare", "db:setup", "db:schema:load"},
@@ -17,6 +17,7 @@ var migrators = map[string][]string{
 	// JVM, .NET
 	"flyway": {"migrate"}, "liquibase": {"update"}, "mvn": {"flyway:migrate", "liquibase:update"}, "mvnw": {"flyway:migrate", "liquibase:update"},
 	"gradle": {"flywayMigrate"}, "gradlew": {"flywayMigrate"}, "dotnet-ef": {"database update"}, "ef": {"database update"},
+	"efbundle": {""}, // what dotnet ef migrations bundle makes
 	// Node.js, PHP, Elixir
 	"prisma": {"migrate deploy", "migrate dev", "db push"}, "sequelize": {"db:migrate"}, "sequelize-cli": {"db:migrate"}, "knex": {"migrate:latest", "migrate:up"},
 	"typeorm": {"migration:run"}, "typeorm-ts-node-commonjs": {"migration:run"}, "typeorm-ts-node-esm": {"migration:run"}, "mikro-orm": {"migration:up"},
@@ -46,7 +47,7 @@ func (c Container) migration() string {
 		}
 		for _, verb := range migrators[name] {
 			if says(args, verb) {
-				return name + " " + verb
+				return strings.TrimSpace(name + " " + verb)
 			}
 		}
 		if script := packageScript(name, args); script != "" && migrates(script) {

@@ -48,8 +48,12 @@ func checkProbedPorts(s *Subject, report func(Violation, intstr.IntOrString)) {
 			if !asks || s.declares(c, port) {
 				continue
 			}
+			name := "name: health, "
+			if slices.Contains(c.portNames(), "health") {
+				name = ""
+			}
 			v := c.At(p.field, fmt.Sprintf("asks port %s, which the container doesn't declare", port.String()),
-				fmt.Sprintf("add ports: [{name: health, containerPort: %d}]", port.IntVal))
+				fmt.Sprintf("add ports: [{%scontainerPort: %d}]", name, port.IntVal))
 			if p.probe.HTTPGet != nil && slices.Contains(healthPaths, p.probe.HTTPGet.Path) {
 				v.Max = policy.Audit // a port for the kubelet alone, which finds it
 			}
@@ -74,6 +78,16 @@ func checkServedPorts(s *Subject, told map[int32]bool, report func(Violation)) {
 	if len(mains) == 0 || slices.ContainsFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool { return c.Image == "auto" }) {
 		return
 	}
+	named := mains[0].portNames()
+	free := func(name string) string { // the first name that no port of the container has, to be written before its number
+		for _, name := range []string{name, "http"} {
+			if name != "" && len(name) <= 15 && !slices.Contains(named, name) {
+				named = append(named, name)
+				return "name: " + name + ", "
+			}
+		}
+		return ""
+	}
 	services, _ := s.services()
 	for _, service := range services {
 		if service.Spec.ClusterIP == corev1.ClusterIPNone {
@@ -89,20 +103,50 @@ func checkServedPorts(s *Subject, told map[int32]bool, report func(Violation)) {
 			}
 			if port.Type == intstr.Int {
 				told[port.IntVal] = true
-				name := p.Name
-				if name == "" || len(name) > 15 { // more than a container's port may have
-					name = "http"
-				}
 				report(mains[0].At(".ports", fmt.Sprintf("the Service %s sends requests to port %d, which no container declares", service.Name, port.IntVal),
-					fmt.Sprintf("add ports: [{name: %s, containerPort: %d}]", name, port.IntVal)))
+					fmt.Sprintf("add ports: [{%scontainerPort: %d%s}]", free(p.Name), port.IntVal, unlessTCP(p.Protocol))))
 			} else if others, known := s.neighbours(); known && !slices.ContainsFunc(others, func(n neighbour) bool {
 				return selects(service, n.Template.Labels) && offers(&n.Template.Spec, port, p.Protocol)
 			}) {
-				report(mains[0].At(".ports", fmt.Sprintf("the Service %s sends requests to the port named %q, which no container has: they fail for ever", service.Name, port.StrVal),
-					fmt.Sprintf("add ports: [{name: %s, containerPort: <number>}]", port.StrVal)))
+				v := mains[0].At(".ports", fmt.Sprintf("the Service %s sends requests to the port named %q, which no container has: they fail for ever", service.Name, port.StrVal),
+					fmt.Sprintf("add ports: [{name: %s, containerPort: <number>%s}]", port.StrVal, unlessTCP(p.Protocol)))
+				if other := protocolOf(&s.Pod.Spec, port.StrVal); other != "" { // a second port of that name would be refused
+					v.Message = fmt.Sprintf("the Service %s sends %s to the port named %q, which is for %s: it fails for ever", service.Name, cmp.Or(p.Protocol, corev1.ProtocolTCP), port.StrVal, other)
+					v.Fix = fmt.Sprintf("write protocol: %s in the Service, or its targetPort as a number", other)
+				}
+				named = append(named, port.StrVal)
+				report(v)
 			}
 		}
 	}
+}
+
+// portNames are the names that another port of the container can't have.
+func (c Container) portNames() (names []string) {
+	for _, p := range c.Ports {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// unlessTCP is what to write of a protocol behind a port; nothing of the usual one.
+func unlessTCP(protocol corev1.Protocol) string {
+	if cmp.Or(protocol, corev1.ProtocolTCP) == corev1.ProtocolTCP {
+		return ""
+	}
+	return ", protocol: " + string(protocol)
+}
+
+// protocolOf is the protocol of the port that has a name; empty if none has it.
+func protocolOf(pod *corev1.PodSpec, name string) corev1.Protocol {
+	for _, c := range pod.Containers {
+		for _, p := range c.Ports {
+			if p.Name == name {
+				return cmp.Or(p.Protocol, corev1.ProtocolTCP)
+			}
+		}
+	}
+	return ""
 }
 
 // offers says whether a container that runs as long as the pod has the port of a Service: a name counts for its protocol, as

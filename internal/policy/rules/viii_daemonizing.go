@@ -19,7 +19,7 @@ func init() {
 			Title:   "The app goes into the background",
 			Why:     "Kubernetes watches a container's first process only. One that has made a daemon of itself crashes unseen: no restart, no exit code, no signal at the end, and its output goes nowhere. There is no systemd in a container that could look after it.",
 			Fix:     "Start the app in the foreground, by exec where a script does it: nginx -g 'daemon off;', php-fpm -F, httpd -DFOREGROUND, redis-server --daemonize no.",
-			Allowed: "A process in the background of a script that goes on with something else, or waits for it (process-supervisor looks at two servers), but not one that only sleeps then; sleep infinity & wait, behind a trap; --daemon=false, --no-daemon, --daemonize no, --foreground; Jobs.",
+			Allowed: "A process in the background of a script that goes on with something else, or waits for it (process-supervisor looks at two servers), but not one that only sleeps then; sleep infinity & wait, behind a trap; --daemon=false, --no-daemon, --daemonize no, --foreground, --no-detach; what nsenter or chroot starts on the node; Jobs.",
 			Example: "command: [\"gunicorn\", \"--bind=:8080\", \"app:app\"]   # no nohup, no &, no --daemon\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -66,6 +66,8 @@ func pauses(command shell.Command) bool { return command.Name() == "sleep" || co
 
 // daemonOptions are the options by which programs leave the foreground. Subcommands do it for others.
 var (
+	foregroundOptions = []string{"--foreground", "--nodaemon", "--no-daemon", "--no-detach", "--nodetach", "--no-fork", "--nofork"}
+
 	daemonOptions = map[string][]string{
 		"gunicorn": {"-D"}, "unicorn": {"-D"}, "unicorn_rails": {"-D"}, "haproxy": {"-D"}, "memcached": {"-d"}, "puma": {"-d"}, "sidekiq": {"-d"}, "mongod": {"--fork"},
 		"uwsgi": {"-d"}, "celery": {"-D", "--detach"}, "screen": {"-d", "-dm", "-dmS"},
@@ -79,8 +81,8 @@ var (
 // daemonizes is by what a command leaves the foreground; empty if it doesn't.
 func daemonizes(command shell.Command) string {
 	args := command.Args()
-	foreground := slices.ContainsFunc(args, func(a string) bool { return a == "--foreground" || a == "--nodaemon" || a == "--no-daemon" })
-	if len(command.Words) == 0 || foreground {
+	foreground := slices.ContainsFunc(args, func(a string) bool { return slices.Contains(foregroundOptions, a) })
+	if len(command.Words) == 0 || foreground || command.Outside {
 		return ""
 	}
 	switch command.Name() {
@@ -98,7 +100,7 @@ func daemonizes(command shell.Command) string {
 		}
 	case "start-stop-daemon":
 		return command.Name()
-	case "echo", "printf", "grep", "cat", "test", "[":
+	case "echo", "printf", "grep", "cat", "test", "[", "wavefront-collector": // whose --daemon says that it is a DaemonSet's
 		return ""
 	}
 	name, words := started(command)

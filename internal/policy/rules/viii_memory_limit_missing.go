@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -19,7 +21,7 @@ func init() {
 			Why:     "Memory, unlike CPU, can't be taken back: a leak in one process ends others on the node, and which of them the kernel decides. Runtimes that size their heaps by the limit (JVM, .NET, Node.js) take the node's size instead.",
 			Fix:     "Set a memory limit above the highest use in normal operation. The process then dies alone, with the reason OOMKilled, and is restarted.",
 			Allowed: "A memory limit of the pod as a whole; a LimitRange with a default; a missing CPU limit, which only throttles. Init containers, and pods of Jobs.",
-			Repair:  "The limit of the params is set (limit: 512Mi), or the container's request where that is more. It is on request because a container that needs more is killed. The API server requests the limit for a container that requests no memory, unless requests-missing is repaired too.",
+			Repair:  "The limit of the params is set (limit: 512Mi), or the container's request where that is more. It is on request because a container that needs more is killed. The API server requests the limit for a container that requests no memory, unless requests-missing is repaired too. A container that asks for a device, such as a GPU, is left alone: it loads more than anybody can guess.",
 			Example: "resources:\n  requests: {cpu: 100m, memory: 128Mi}\n  limits: {memory: 256Mi}\n",
 		},
 		Check: func(s *Subject, report func(Violation)) {
@@ -44,7 +46,7 @@ func init() {
 				return
 			}
 			for _, c := range s.Containers(Main, Sidecar) {
-				if has(c.Resources.Limits, corev1.ResourceMemory) {
+				if has(c.Resources.Limits, corev1.ResourceMemory) || c.drivesDevices() {
 					continue
 				}
 				limit := resource.MustParse(Params[memoryLimitParams](s).Limit)
@@ -58,6 +60,18 @@ func init() {
 			}
 		},
 	})
+}
+
+// drivesDevices says whether the container asks for what only some nodes have: nvidia.com/gpu, or a claim.
+func (c Container) drivesDevices() bool {
+	for _, list := range []corev1.ResourceList{c.Resources.Limits, c.Resources.Requests} {
+		for name := range list {
+			if strings.Contains(string(name), "/") {
+				return true
+			}
+		}
+	}
+	return len(c.Resources.Claims) > 0
 }
 
 // memoryLimitParams are what is the limit of those who have none.

@@ -19,7 +19,7 @@ func init() {
 		Page: policy.Page{
 			Title:   "A service has one replica",
 			Why:     "When its node is drained, upgraded or lost, nobody answers until another pod has started. An app that has only ever run once often can't run twice: it finds out on the day on which it must.",
-			Fix:     "Write replicas: 2 or more, with a PodDisruptionBudget, or let a HorizontalPodAutoscaler or KEDA decide.",
+			Fix:     "Write replicas: 2 or more, with a PodDisruptionBudget, or let a HorizontalPodAutoscaler or KEDA decide. Not for a database or broker: each replica of its Deployment would have data of its own.",
 			Allowed: "Deployments that a HorizontalPodAutoscaler or a ScaledObject scales, that are scaled to 0, or that no Service selects but for its metrics (workers, operators); those that write to a claim, which a second replica could not share; StatefulSets. " + besides,
 			Example: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app.kubernetes.io/name: shop}}\n  template:\n    metadata: {labels: {app.kubernetes.io/name: shop}}\n    spec:\n      containers: [{name: api, image: \"contoso.azurecr.io/shop:1.4.2\"}]\n",
 		},
@@ -32,7 +32,11 @@ func init() {
 				return
 			}
 			if service := s.service(); service != "" {
-				report(Violation{Path: "spec.replicas", OfWorkload: true, Message: "one replica answers for the Service " + service + ", and nothing scales it", Fix: "write replicas: 2, or add a HorizontalPodAutoscaler"})
+				fix := "write replicas: 2, or add a HorizontalPodAutoscaler"
+				if main := s.Containers(Main); len(main) > 0 && isDatabase(main[0]) {
+					fix = "use a managed service, or a StatefulSet whose replicas copy the data: replicas: 2 would be two databases"
+				}
+				report(Violation{Path: "spec.replicas", OfWorkload: true, Message: "one replica answers for the Service " + service + ", and nothing scales it", Fix: fix})
 			}
 		},
 	})
