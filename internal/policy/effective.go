@@ -130,11 +130,17 @@ func (e *Effective) Exempt(f Finding, workload Workload, now time.Time) *Exempti
 	for i := range e.policy.doc.Spec.Exemptions {
 		x := &e.policy.doc.Spec.Exemptions[i]
 		if !x.expired(now) && matchesAny(x.Rules, f.Rule) && globOrAll(x.Namespace, e.namespace) &&
-			globOrAll(x.Workload, workload.String()) && globOrAll(x.Container, f.Container) {
+			x.isAbout(workload) && globOrAll(x.Container, f.Container) {
 			return x
 		}
 	}
 	return nil
+}
+
+// isAbout says whether an exemption is about a workload, or about the CronJob that made it.
+func (x *Exemption) isAbout(w Workload) bool {
+	cronJob, scheduled := w.CronJob()
+	return globOrAll(x.Workload, w.String()) || scheduled && globOrAll(x.Workload, cronJob.String())
 }
 
 // Holds says whether an exemption holds still, for a rule.

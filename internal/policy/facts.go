@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -109,6 +110,18 @@ func (w Workload) String() string {
 		return ""
 	}
 	return w.Kind + "/" + w.Name
+}
+
+// scheduled is how the Jobs of a CronJob end: in the minute at which they are due, since 1970.
+var scheduled = regexp.MustCompile(`-[0-9]{8}$`)
+
+// CronJob is the CronJob that made a Job, by the Job's name: its pods name the Job alone.
+func (w Workload) CronJob() (Workload, bool) {
+	at := scheduled.FindStringIndex(w.Name)
+	if w.Kind != "Job" || at == nil {
+		return Workload{}, false
+	}
+	return Workload{Kind: "CronJob", Name: w.Name[:at[0]]}, true
 }
 
 // Kubernetes are minor versions of 1.x: what the API server and the oldest kubelet of the cluster can do.

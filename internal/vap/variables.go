@@ -48,10 +48,13 @@ func (e *exporter) variables(info policy.RuleInfo, f form) []variable {
 	}
 }
 
-const podWorkload = `variables.owners.size() == 0 ? "" :` +
+const podWorkload = `variables.owners.size() == 0 ? "Pod/" + object.metadata.?name.orValue("") :` +
 	` variables.owners[0].kind == "ReplicaSet" && variables.hash != "-" && variables.owners[0].name.endsWith(variables.hash)` +
 	` ? "Deployment/" + variables.owners[0].name.substring(0, variables.owners[0].name.size() - variables.hash.size())` +
 	` : variables.owners[0].kind + "/" + variables.owners[0].name`
+
+// cronJob is the CronJob that made a Job, by the Job's name; of all else, the workload.
+const cronJob = `(variables.workload.matches("^Job/.*-[0-9]{8}$") ? "Cron" + variables.workload.substring(0, variables.workload.size() - 9) : variables.workload)`
 
 func byController(allowed []string) string {
 	user := `request.userInfo.?username.orValue("")`
@@ -93,7 +96,7 @@ func workload(pattern string) string {
 	if pattern == "" || pattern == "*" {
 		return "true"
 	}
-	return glob("variables.workload", pattern)
+	return fmt.Sprintf("(%s || %s)", glob("variables.workload", pattern), glob(cronJob, pattern))
 }
 
 // matches is the condition under which a namespace is selected.

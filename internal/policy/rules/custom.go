@@ -23,7 +23,7 @@ func judgeCustom(s *Subject, report func(policy.Finding)) {
 	for _, c := range custom {
 		f := policy.Finding{Rule: c.RuleInfo.ID, Factor: c.RuleInfo.Factor, Level: s.Policy.Level(c.RuleInfo, nil, policy.Deny),
 			Path: cmp.Or(c.Field, "spec"), Fix: c.Fix, Custom: true}
-		if f.Level == policy.Off || s.Policy.Exempt(f, s.Workload, s.Facts.Now) != nil {
+		if f.Level == policy.Off || s.lifted(f) {
 			continue
 		}
 		right, err := false, err

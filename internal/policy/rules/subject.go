@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -112,6 +113,15 @@ func (s *Subject) app() *corev1.Container {
 // teams says whether a container is the team's. Istio's own placeholder has the image auto.
 func (s *Subject) teams(c *corev1.Container) bool {
 	return !s.Policy.Ignored(c.Name) && c.Image != "auto"
+}
+
+// lifted says whether an exemption covers a finding. To exemptions a bare pod is its own workload.
+func (s *Subject) lifted(f policy.Finding) bool {
+	workload := s.Workload
+	if workload.Kind == "" {
+		workload = policy.Workload{Kind: "Pod", Name: cmp.Or(s.Pod.Name, s.Pod.GenerateName)}
+	}
+	return s.Policy.Exempt(f, workload, s.Facts.Now) != nil
 }
 
 // IsJob says whether the pod runs to its end: it belongs to a Job or CronJob.
