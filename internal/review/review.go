@@ -112,7 +112,7 @@ func Open(in Input) (*Pod, error) {
 	}
 	edit, err := podpatch.Decode(template.JSON)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", in.Object.Kind, in.Object.Name, err)
+		return nil, fmt.Errorf("%s %s: %s", in.Object.Kind, in.Object.Name, manifest.InWords(err))
 	}
 	facts := in.Facts
 	if template.Path == "" {
