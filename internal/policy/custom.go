@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -29,10 +31,50 @@ func (p *Policy) lookup(id string) (RuleInfo, bool) {
 	if info, known := p.rules.Lookup(id); known {
 		return info, true
 	}
-	if i := slices.IndexFunc(p.custom, func(c Custom) bool { return c.RuleInfo.ID == id }); i >= 0 {
+	if i := p.customIndex(id); i >= 0 {
 		return p.custom[i].RuleInfo, true
 	}
 	return RuleInfo{}, false
+}
+
+func (p *Policy) customIndex(id string) int {
+	return slices.IndexFunc(p.custom, func(c Custom) bool { return c.RuleInfo.ID == id })
+}
+
+// checkParams refuses parameters that the rule's expressions don't ask for, or that are of another kind than its defaults:
+// each pod would be warned that the rule can't be evaluated.
+func (c Custom) checkParams(given *yaml.Node, fail failFunc) {
+	if given.Kind != yaml.MappingNode {
+		return // told
+	}
+	for i := 0; i+1 < len(given.Content); i += 2 {
+		key, value := given.Content[i], given.Content[i+1]
+		usual, known := c.CustomRule.Params[key.Value]
+		var now any
+		switch {
+		case key.ShortTag() == "!!merge", value.Decode(&now) != nil:
+		case !known && !strings.Contains(c.Expression+c.MessageExpression, key.Value):
+			fail(key, "rule %s: params: unknown field %q", c.RuleInfo.ID, key.Value)
+		case known && kindOf(now) != kindOf(usual) && now != nil && usual != nil:
+			fail(value, "rule %s: params: %s: want %s, not %s", c.RuleInfo.ID, key.Value, kindOf(usual), kindOf(now))
+		}
+	}
+}
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case string:
+		return "text"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	case map[string]any, map[any]any:
+		return "a mapping"
+	case time.Time:
+		return "a date"
+	}
+	return "a number"
 }
 
 var (

@@ -229,7 +229,7 @@ type Test struct {
 	Expect    Expectation       `yaml:"expect"`
 }
 
-// Expectation lists the rules that must be found at each level. An absent level must have no finding, but audit.
+// Expectation lists the rules that must be found at each level. Nothing else may deny; what else warns is passed over.
 type Expectation struct {
 	Deny []string `yaml:"deny"`
 	Warn []string `yaml:"warn"`

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -171,6 +172,19 @@ func (m NamespaceMatch) matches(name string, labels map[string]string) bool {
 	}
 	return hasAll(labels, m.Labels)
 }
+
+// covers says whether it surely matches all that another does.
+func (m NamespaceMatch) covers(other NamespaceMatch) bool {
+	for _, name := range other.Names {
+		if len(m.Names) > 0 && !slices.Contains(m.Names, name) && (!literal.MatchString(name) || !matchesAny(m.Names, name)) {
+			return false
+		}
+	}
+	return (len(m.Names) == 0 || len(other.Names) > 0) && hasAll(other.Labels, m.Labels)
+}
+
+// literal is a pattern that matches itself alone.
+var literal = regexp.MustCompile(`^[-a-z0-9]*$`)
 
 // Matches says whether a pod of a namespace is selected.
 func (m PodMatch) Matches(namespace string, labels map[string]string) bool {

@@ -4,11 +4,13 @@ package policy
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -81,6 +83,14 @@ func (p *Policy) Warnings(now time.Time) []string {
 			warnings = append(warnings, fmt.Sprintf("spec.exemptions[%d] of %s expired on %s and has no effect", i, e.Owner, e.Expires.Format(time.DateOnly)))
 		}
 	}
+	for i, ns := range p.doc.Spec.Namespaces {
+		for j, before := range p.doc.Spec.Namespaces[:i] {
+			if before.Match.covers(ns.Match) {
+				warnings = append(warnings, fmt.Sprintf("spec.namespaces[%d] has no effect: spec.namespaces[%d] stands before it and matches all that it does", i, j))
+				break
+			}
+		}
+	}
 	return warnings
 }
 
@@ -116,11 +126,11 @@ func (p *Policy) compile() (mistakes []error) {
 	for i, item := range p.elements(node, "namespaces", len(spec.Namespaces)) {
 		ns := spec.Namespaces[i]
 		p.ns = append(p.ns, p.compileParams(ns.Rules, item, p.params, fail))
-		checkGlobs(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
+		checkNames(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
 		area{p, item, fail}.logModes(fmt.Sprintf("spec.namespaces[%d].", i), ns.Logs)
 	}
 	ignored, _ := lookup(node, "ignoreContainers")
-	checkGlobs("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)
+	checkNames("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)
 	requesters, _ := lookup(node, "allowedRequesters")
 	checkGlobs("spec.allowedRequesters", spec.AllowedRequester, requesters, fail)
 	if t := spec.Templates; t != nil && *t < Warn {
@@ -137,9 +147,7 @@ func (p *Policy) compile() (mistakes []error) {
 		ids[e.ID] = true
 	}
 	for i, item := range p.elements(node, "tests", len(spec.Tests)) {
-		for _, missing := range missingFields(item, "name", spec.Tests[i].Name, "pod", string(spec.Tests[i].Pod)) {
-			fail(item, "spec.tests[%d]: %s is missing", i, missing)
-		}
+		p.checkTest(fmt.Sprintf("spec.tests[%d]", i), spec.Tests[i], item, fail)
 	}
 	a := area{p, node, fail}
 	a.keyVault(spec.KeyVault)
@@ -187,6 +195,9 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 				told = true
 				fail(at, "rule %s: params: %s", id, mistake)
 			})
+			if i := p.customIndex(id); i >= 0 {
+				p.custom[i].checkParams(&setting.Params, fail)
+			}
 			if checked, ok := value.Interface().(interface{ Validate() error }); ok && !told {
 				if err := checked.Validate(); err != nil {
 					fail(where, "rule %s: params: %v", id, err)
@@ -209,15 +220,50 @@ func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail
 	if len(e.Rules) == 0 && !(p.partial && given(where, "rules")) {
 		fail(where, "%s: rules is empty", name)
 	}
-	for _, id := range e.Rules {
+	p.checkRules(name, e.Rules, where, fail)
+	checkNames(name+".namespace", []string{e.Namespace}, where, fail)
+	checkNames(name+".container", []string{e.Container}, where, fail)
+	switch {
+	case e.Workload == "" || e.Workload == "*":
+	case !strings.Contains(e.Workload, "/"): // it would match nothing
+		fail(where, "%s.workload: %q names no kind; want Kind/name, such as Deployment/%s", name, e.Workload, e.Workload)
+	case !workloadPattern.MatchString(e.Workload):
+		fail(where, "%s.workload: %q matches nothing; want Kind/name, such as Deployment/shop, where * and ? stand for others", name, e.Workload)
+	default:
+		checkGlobs(name+".workload", []string{e.Workload}, where, fail)
+	}
+}
+
+func (p *Policy) checkRules(name string, ids []string, where *yaml.Node, fail failFunc) {
+	for _, id := range ids {
 		if _, known := p.lookup(id); !known && !p.unread(id) {
 			fail(where, "%s: unknown rule %q (twelvefold explain lists the rules)", name, id)
 		}
 	}
-	if e.Workload != "" && e.Workload != "*" && !strings.Contains(e.Workload, "/") { // it would match nothing
-		fail(where, "%s.workload: %q names no kind; want Kind/name, such as Deployment/%s", name, e.Workload, e.Workload)
+}
+
+// checkTest refuses samples that would pass because nothing looks at them.
+func (p *Policy) checkTest(name string, t Test, where *yaml.Node, fail failFunc) {
+	for _, missing := range missingFields(where, "name", t.Name, "pod", string(t.Pod)) {
+		fail(where, "%s: %s is missing", name, missing)
 	}
-	checkGlobs(name, []string{e.Namespace, e.Workload, e.Container}, where, fail)
+	p.checkRules(name+".expect", slices.Concat(t.Expect.Deny, t.Expect.Warn), where, fail)
+	at, _ := lookup(where, "pod")
+	if at == nil || len(t.Pod) == 0 {
+		return
+	}
+	var pod struct {
+		Kind string
+		Spec struct{ Containers []any }
+	}
+	switch err := json.Unmarshal(t.Pod, &pod); {
+	case err != nil:
+		fail(at, "%s.pod: this is no pod", name)
+	case pod.Kind != "" && pod.Kind != "Pod":
+		fail(at, "%s.pod: want a Pod, not a %s; a workload's is its template", name, pod.Kind)
+	case len(pod.Spec.Containers) == 0:
+		fail(at, "%s.pod: it has no spec.containers, so that there is nothing to judge", name)
+	}
 }
 
 // elements are the nodes of a list that has been read, as many as were read. The lines of a list that lost an element to a
@@ -261,6 +307,23 @@ func missingFields(n *yaml.Node, pairs ...string) (missing []string) {
 func given(n *yaml.Node, field string) bool {
 	_, value := entry(n, field)
 	return value != nil && (value.Kind != yaml.ScalarNode || strings.TrimSpace(value.Value) != "") && value.ShortTag() != "!!null"
+}
+
+// What names of namespaces and containers, and of workloads, are made of, and what globs have besides.
+var (
+	namePattern     = regexp.MustCompile(`^[-a-z0-9.*?\[\]^\\]*$`)
+	workloadPattern = regexp.MustCompile(`^[A-Z*?\[][-A-Za-z0-9*?\[\]^\\]*/[-a-z0-9.*?\[\]^\\]+$`)
+)
+
+// checkNames refuses patterns that no name of a namespace or container can match, such as a list in one text.
+func checkNames(name string, globs []string, where *yaml.Node, fail failFunc) {
+	for _, glob := range globs {
+		if !namePattern.MatchString(glob) {
+			fail(where, "%s: %q matches nothing: names have lower-case letters, digits and -, and patterns *, ? and [a-z] or [^a-z] besides", name, glob)
+			continue
+		}
+		checkGlobs(name, []string{glob}, where, fail)
+	}
 }
 
 func checkGlobs(name string, globs []string, where *yaml.Node, fail failFunc) {
