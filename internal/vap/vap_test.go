@@ -2,6 +2,7 @@ package vap
 
 import (
 	"encoding/json"
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -75,6 +76,20 @@ func TestCustomRulesThatCannotBeExported(t *testing.T) {
 	}
 	if strings.Contains(text, "warns") {
 		t.Error("a rule that warns is exported")
+	}
+}
+
+// The API server would show what a message makes of a secret.
+func TestCustomMessagesThatMayShowSecrets(t *testing.T) {
+	rule := "  customRules:\n  - {id: own, factor: I, level: deny, message: fixed, expression: \"object.spec.containers.size() > 1\", messageExpression: %s}\n"
+	for expression, exported := range map[string]bool{
+		`"'made of ' + string(object.spec.containers[0].name)"`:         true,
+		`"'made of ' + string(object.spec.containers[0].env[0].value)"`: false,
+		`"'made of ' + string(object.metadata['annotations']['a'])"`:    false,
+	} {
+		if got := strings.Contains(export(t, fmt.Sprintf(rule, expression)), "made of"); got != exported {
+			t.Errorf("%s is exported: %t", expression, got)
+		}
 	}
 }
 
