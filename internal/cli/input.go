@@ -166,6 +166,9 @@ func (in *input) objects(sources []source) ([]manifest.Object, error) {
 // facts are what the flags say of the cluster.
 func (in *input) facts() (policy.Facts, error) {
 	minor, err := parseKubernetes(in.kubernetes)
+	if err == nil {
+		err = checkProfileLabel(in.labels)
+	}
 	return policy.Facts{
 		Now:             time.Now(),
 		Namespace:       cmp.Or(append(in.namespaces, "default")...),
@@ -174,6 +177,16 @@ func (in *input) facts() (policy.Facts, error) {
 		AgentImage:      in.agentImage,
 		Lookup:          policy.Lookup{Labels: in.imageLabels()},
 	}, err
+}
+
+// checkProfileLabel refuses a profile that the webhook would not know, and so pass over.
+func checkProfileLabel(labels map[string]string) error {
+	if text, given := labels[policy.ProfileLabel]; given {
+		if _, err := policy.ParseProfile(text); err != nil {
+			return fmt.Errorf("--namespace-labels %s: %w", policy.ProfileLabel, err)
+		}
+	}
+	return nil
 }
 
 func readPolicy(file string) (*policy.Policy, error) {

@@ -90,7 +90,10 @@ func policyShowCommand() *cobra.Command {
 				showExpiring(c.OutOrStdout(), p.Spec().Exemptions, time.Now(), within)
 				return nil
 			}
-			effective := p.For(namespace, labels)
+			if err := checkProfileLabel(labels); err != nil {
+				return err
+			}
+			effective := p.For(namespace, policy.LabelsOf(namespace, labels))
 			show := func(r policy.RuleInfo, repairs bool) {
 				line := fmt.Sprintf("%-5s %-22s %s", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
 				if repairs {

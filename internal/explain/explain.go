@@ -50,10 +50,10 @@ func Custom(p *policy.Policy) []Topic {
 	return topics
 }
 
-// Find is the topic with an id, among all topics and some more.
+// Find is the topic with an id, which findings head by its factor (V/mutable-tag), among all topics and some more.
 func Find(id string, more ...Topic) (Topic, bool) {
 	topics := append(Topics(), more...)
-	i := slices.IndexFunc(topics, func(t Topic) bool { return t.ID == id })
+	i := slices.IndexFunc(topics, func(t Topic) bool { return t.ID == id || t.heading() == id })
 	if i < 0 {
 		return Topic{}, false
 	}

@@ -115,6 +115,7 @@ func Open(in Input) (*Pod, error) {
 		return nil, fmt.Errorf("%s %s: %s", in.Object.Kind, in.Object.Name, manifest.InWords(err))
 	}
 	facts := in.Facts
+	facts.NamespaceLabels = policy.LabelsOf(facts.Namespace, facts.NamespaceLabels)
 	if template.Path == "" {
 		if pod := edit.Pod(); pod.DeletionTimestamp != nil || mirrors(pod, facts) {
 			return nil, nil
