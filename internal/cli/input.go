@@ -157,7 +157,7 @@ func (in *input) objects(sources []source) ([]manifest.Object, error) {
 		}
 		objects = append(objects, found...)
 	}
-	if len(objects) == 0 { // most likely not what was meant: a gate must not pass because helm template failed before it
+	if !slices.ContainsFunc(objects, func(o manifest.Object) bool { return o.Kind != "" }) { // most likely not what was meant: a gate must not pass because helm template failed before it
 		return nil, fmt.Errorf("no Kubernetes object in %s", strings.Join(in.named, ", "))
 	}
 	return objects, nil
