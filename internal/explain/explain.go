@@ -42,7 +42,7 @@ func Custom(p *policy.Policy) []Topic {
 	var topics []Topic
 	for _, c := range p.Custom() {
 		topics = append(topics, Topic{ID: c.RuleInfo.ID, Factor: c.RuleInfo.Factor, Levels: &c.Levels, Page: policy.Page{
-			Title: c.Message,
+			Title: policy.OneLine(c.Message),
 			Why:   "The policy has this rule of its own: a pod is right where this CEL expression is true.\n" + indent(strings.TrimSpace(c.Expression), "  "),
 			Fix:   cmp.Or(c.Fix, "Ask whoever owns the policy."),
 		}})

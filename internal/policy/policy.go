@@ -334,7 +334,7 @@ func checkGlobs(name string, globs []string, where *yaml.Node, fail failFunc) {
 	}
 }
 
-// matchesAny says whether one of the globs matches. A * also matches across slashes' absence: names hold none.
+// matchesAny says whether one of the globs matches. A * stops at a slash, which names don't hold.
 func matchesAny(globs []string, name string) bool {
 	return slices.ContainsFunc(globs, func(glob string) bool {
 		ok, _ := path.Match(glob, name)
