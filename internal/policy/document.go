@@ -75,7 +75,7 @@ type Exemption struct {
 	ID        string   `yaml:"id"`
 	Rules     []string `yaml:"rules"`
 	Namespace string   `yaml:"namespace"` // glob; empty is all
-	Workload  string   `yaml:"workload"`  // glob of Kind/name, for a bare pod Pod/name; empty is all
+	Workload  string   `yaml:"workload"`  // glob of Kind/name, of a pod that none of Kubernetes' workloads made also Pod/name; empty is all
 	Container string   `yaml:"container"` // glob; empty is all
 	Reason    string   `yaml:"reason"`
 	Owner     string   `yaml:"owner"`

@@ -125,6 +125,8 @@ func TestExemptedWorkloads(t *testing.T) {
 		{"probe", "", false},
 		{"probe", `{"apiVersion": "batch/v1", "kind": "Job", "name": "probe", "controller": true}`, true},
 		{"backup", "", true},
+		{"probe", `{"apiVersion": "example.com/v1", "kind": "Probe", "name": "a", "controller": true}`, false},
+		{"a", `{"apiVersion": "example.com/v1", "kind": "Probe", "name": "probe", "controller": true}`, true},
 	} {
 		data := []byte(`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "` + test.name + `", "ownerReferences": [` + test.owners + `]}, "spec": {"containers": [{"name": "a", "image": "a:latest"}]}}`)
 		var object map[string]any
