@@ -225,8 +225,12 @@ func readFiles(c *cobra.Command, name string) ([]source, error) {
 	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
 		return nil, fmt.Errorf("%s: URLs are not fetched; pipe it in: curl -fsSL %s | %s -f -", name, name, c.CommandPath())
 	}
+	root := name
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		root += "/" // else a link to a directory would be taken for a file
+	}
 	var sources []source
-	err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}

@@ -110,7 +110,7 @@ func policyShowCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&namespace, "namespace", "default", "namespace to show the policy of")
+	c.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace to show the policy of")
 	c.Flags().StringToStringVar(&labels, "namespace-labels", nil, "its labels: k=v,…")
 	c.Flags().StringVar(&expiring, "expiring", "", "show the exemptions that end within this time (30d, 12h), and those that have ended")
 	return c
