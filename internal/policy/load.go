@@ -195,12 +195,16 @@ func onlyDocument(data []byte) (*yaml.Node, error) {
 	return found, nil
 }
 
-var wrongType = regexp.MustCompile("(?s)cannot unmarshal (!!\\w+)( `.*`)? into (\\S+)")
+var (
+	wrongType = regexp.MustCompile("(?s)cannot unmarshal (!!\\w+)( `.*`)? into (\\S+)")
+	noNetwork = regexp.MustCompile(`netip\.ParsePrefix\((".*")\)`)
+)
 
 var shapes = map[string]string{"!!seq": "a list", "!!map": "a mapping"}
 
 // inWords turns one of yaml.v3's mistakes into words without Go's type names and YAML's tags.
 func inWords(mistake string) string {
+	mistake = noNetwork.ReplaceAllString(mistake, "$1 is no network")
 	found := wrongType.FindStringSubmatch(mistake)
 	if found == nil {
 		return mistake

@@ -229,6 +229,7 @@ func TestParseReportsAll(t *testing.T) {
 			"10: spec.customRules[0].expression: it may be anything", "11: spec.customRules[1]: message is missing", `11: spec.customRules[1]: the id "Bad"`,
 			"12: want a word, not a list", `13: unknown field "audit"`, `13: unknown level "x"`, `13: unknown level "y"`, "14: spec.customRules[1].expression: undeclared reference to 'nope'",
 			"14: spec.customRules[1].expression: undeclared reference to 'nada'", `15: "tomorrow" is not a date`, "16: spec.tests[0]: name is missing", "16: spec.tests[0].pod: it has no spec.containers"}},
+		"of templates": {"  templates: Deny\n", []string{`4: unknown level "Deny"`}},
 		"of tests": {"  tests:\n  - {name: a, pod: {spec: {containers: [{name: a}]}}, expect: {deny: [Denies], warn: [nope]}}\n  - {name: b, pod: [a]}\n" +
 			"  - name: c\n    pod: {kind: Deployment, spec: {template: {}}}\n  - {name: d, pod: {spec: {container: [{name: a}]}}, expect: {audit: [denies]}}\n", []string{
 			`5: spec.tests[0].expect: unknown rule "Denies"`, `5: spec.tests[0].expect: unknown rule "nope"`, "6: spec.tests[1].pod: this is no pod",
