@@ -30,6 +30,9 @@ func (fakeCluster) NamespaceLabels(_ context.Context, name string) map[string]st
 	if name == "panic" {
 		panic("a value that must not be logged")
 	}
+	if name == "misspelt" {
+		return map[string]string{policy.ProfileLabel: "Strict"}
+	}
 	return nil
 }
 
@@ -176,6 +179,18 @@ func TestADenialSaysEverythingTwice(t *testing.T) {
 	}
 	if !strings.Contains(got.AuditAnnotations["deny"], "mutable-tag") {
 		t.Errorf("audit annotations %v", got.AuditAnnotations)
+	}
+}
+
+// A namespace's label is judged by nobody: who misspells it would believe that it holds.
+func TestAMisspeltProfileIsToldAbout(t *testing.T) {
+	s := newServer(t, "")
+	want := `the namespace's label has no effect: twelvefold.dev/profile: unknown profile "Strict"; one of off, audit, baseline, strict`
+	if got := s.ask(t, "/validate", "Deployment", deployment, `,"namespace":"misspelt"`); !containsLine(got.Warnings, want) {
+		t.Errorf("warnings %q", got.Warnings)
+	}
+	if got := s.ask(t, "/validate", "Deployment", deployment, ""); containsLine(got.Warnings, "the namespace's label") {
+		t.Errorf("warnings %q", got.Warnings)
 	}
 }
 

@@ -167,7 +167,7 @@ func (in *input) objects(sources []source) ([]manifest.Object, error) {
 func (in *input) facts() (policy.Facts, error) {
 	minor, err := parseKubernetes(in.kubernetes)
 	if err == nil {
-		err = checkProfileLabel(in.labels)
+		err = checkLabels(in.labels)
 	}
 	return policy.Facts{
 		Now:             time.Now(),
@@ -179,12 +179,10 @@ func (in *input) facts() (policy.Facts, error) {
 	}, err
 }
 
-// checkProfileLabel refuses a profile that the webhook would not know, and so pass over.
-func checkProfileLabel(labels map[string]string) error {
-	if text, given := labels[policy.ProfileLabel]; given {
-		if _, err := policy.ParseProfile(text); err != nil {
-			return fmt.Errorf("--namespace-labels %s: %w", policy.ProfileLabel, err)
-		}
+// checkLabels refuses a profile that the webhook would not know, and so pass over.
+func checkLabels(labels map[string]string) error {
+	if err := policy.CheckProfileLabel(labels); err != nil {
+		return fmt.Errorf("--namespace-labels %w", err)
 	}
 	return nil
 }

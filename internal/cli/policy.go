@@ -90,7 +90,7 @@ func policyShowCommand() *cobra.Command {
 				showExpiring(c.OutOrStdout(), p.Spec().Exemptions, time.Now(), within)
 				return nil
 			}
-			if err := checkProfileLabel(labels); err != nil {
+			if err := checkLabels(labels); err != nil {
 				return err
 			}
 			effective := p.For(namespace, policy.LabelsOf(namespace, labels))

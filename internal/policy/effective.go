@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -11,6 +12,18 @@ import (
 
 // ProfileLabel is the namespace label that may raise the level the policy sets, never lower it.
 const ProfileLabel = "twelvefold.dev/profile"
+
+// CheckProfileLabel says what is wrong with the label of a namespace, which has no effect then.
+func CheckProfileLabel(labels map[string]string) error {
+	text, given := labels[ProfileLabel]
+	if !given {
+		return nil
+	}
+	if _, err := ParseProfile(text); err != nil {
+		return fmt.Errorf("%s: %w", ProfileLabel, err)
+	}
+	return nil
+}
 
 // Effective is a policy seen from one namespace.
 type Effective struct {
