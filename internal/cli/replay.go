@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"twelvefold.dev/internal/inventory"
@@ -291,32 +292,15 @@ func (f folder) owner(w workload) workload {
 	return w
 }
 
-// controllerOf is the controller that an object names. A pod that says so belongs to the Deployment rather than to the
-// ReplicaSet in between, which the input need not hold.
+// controllerOf is what made an object. A pod that says so belongs to the Deployment rather than to the ReplicaSet in between,
+// which the input need not hold.
 func controllerOf(o manifest.Object) (workload, bool) {
-	var meta struct {
-		Metadata struct {
-			Labels          map[string]string
-			OwnerReferences []struct {
-				Kind, Name string
-				Controller bool
-			}
-		}
-	}
+	var meta struct{ Metadata metav1.ObjectMeta }
 	if json.Unmarshal(o.JSON, &meta) != nil {
 		return workload{}, false
 	}
-	for _, owner := range meta.Metadata.OwnerReferences {
-		if !owner.Controller {
-			continue
-		}
-		hash := meta.Metadata.Labels["pod-template-hash"]
-		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && owner.Kind == "ReplicaSet" {
-			return workload{Kind: "Deployment", Name: name}, true
-		}
-		return workload{Kind: owner.Kind, Name: owner.Name}, true
-	}
-	return workload{}, false
+	owner := review.OwnerOf(&meta.Metadata)
+	return workload{Kind: owner.Kind, Name: owner.Name}, owner.Kind != ""
 }
 
 func ended(o manifest.Object) bool {

@@ -120,7 +120,7 @@ func Open(in Input) (*Pod, error) {
 		if pod := edit.Pod(); pod.DeletionTimestamp != nil || mirrors(pod, facts) {
 			return nil, nil
 		}
-		facts.Workload = ownerOf(edit.Pod())
+		facts.Workload = OwnerOf(edit.Pod())
 	} else {
 		facts.Template = true
 		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
@@ -215,14 +215,14 @@ func mirrors(pod *corev1.Pod, facts policy.Facts) bool {
 	return mirror && (facts.Offline || slices.Contains(facts.RequesterGroups, "system:nodes"))
 }
 
-// ownerOf is the workload of a pod by its metadata: its Deployment rather than the ReplicaSet in between, whose name
-// ends in the pod's template hash.
-func ownerOf(pod *corev1.Pod) policy.Workload {
+// OwnerOf is the workload of a pod, or of what makes pods, by its metadata: its Deployment rather than the ReplicaSet in
+// between, whose name ends in the pod's template hash.
+func OwnerOf(pod metav1.Object) policy.Workload {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil {
 		return policy.Workload{}
 	}
-	if hash := pod.Labels["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
+	if hash := pod.GetLabels()["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
 		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok {
 			return policy.Workload{Kind: "Deployment", Name: name}
 		}
