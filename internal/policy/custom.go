@@ -82,12 +82,18 @@ var (
 	customField = regexp.MustCompile(`^[a-z][\w.\-/\[\]="*]*$`)
 )
 
+// Injectors are what finds things besides rules: the mutators, by their names. Policies set no levels for them.
+var Injectors = []string{"keyvault", "logs", "metrics", "repairs"}
+
 func (p *Policy) compileCustom(name string, r CustomRule, where *yaml.Node, fail failFunc) Custom {
 	for _, missing := range missingFields(where, "id", r.ID, "factor", string(r.Factor), "expression", r.Expression, "message", r.Message) {
 		fail(where, "%s: %s is missing", name, missing)
 	}
 	if _, known := p.lookup(r.ID); known && r.ID != "" {
 		fail(where, "%s: the id %q is given twice", name, r.ID)
+	}
+	if slices.Contains(Injectors, r.ID) {
+		fail(where, "%s: the id %q is that of findings about what is injected", name, r.ID)
 	}
 	if r.ID != "" && !customID.MatchString(r.ID) {
 		fail(where, "%s: the id %q; want lower-case letters, digits and hyphens, such as team-label", name, r.ID)

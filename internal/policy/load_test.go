@@ -127,6 +127,7 @@ func TestParseRefuses(t *testing.T) {
 		"custom rule that is no condition": {document("  customRules:\n  - {id: a, factor: I, message: m, expression: '\"a\"'}\n"), "line 5: spec.customRules[0].expression: its type is string; want bool"},
 		"custom message that is no text":   {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', messageExpression: '1'}\n"), "line 5: spec.customRules[0].messageExpression: its type is int; want string"},
 		"custom rule given twice":          {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true'}\n  - {id: a, factor: I, message: m, expression: 'true'}\n"), `line 6: spec.customRules[1]: the id "a" is given twice`},
+		"custom rule of a mutator's name":  {document("  customRules:\n  - {id: keyvault, factor: I, message: m, expression: 'true'}\n"), `line 5: spec.customRules[0]: the id "keyvault" is that of findings about what is injected`},
 		"custom rule of a strange name":    {document("  customRules:\n  - {id: a/b, factor: I, message: m, expression: 'true'}\n"), `line 5: spec.customRules[0]: the id "a/b"; want lower-case letters`},
 		"custom rule of a strange field":   {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', field: 'a b'}\n"), `line 5: spec.customRules[0].field: "a b"; want a field of the pod`},
 		"custom level that falls":          {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', level: {baseline: deny, strict: warn}}\n"), "line 5: strict: warn is weaker than baseline: deny"},
