@@ -212,7 +212,7 @@ func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (
 // such pods: from anyone else the annotation would be a way around the rules.
 func mirrors(pod *corev1.Pod, facts policy.Facts) bool {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	return mirror && (facts.Offline || slices.Contains(facts.RequesterGroups, "system:nodes"))
+	return mirror && (facts.Offline || facts.Running || slices.Contains(facts.RequesterGroups, "system:nodes"))
 }
 
 // OwnerOf is the workload of a pod, or of what makes pods, by its metadata: its Deployment rather than the ReplicaSet in
