@@ -192,6 +192,10 @@ func readPolicy(file string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	return loadPolicy(file, data)
+}
+
+func loadPolicy(file string, data []byte) (*policy.Policy, error) {
 	p, err := review.LoadPolicy(data, rules.Catalogue{})
 	if err != nil {
 		return nil, fmt.Errorf("%s:\n%w", file, err)

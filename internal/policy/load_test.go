@@ -105,6 +105,7 @@ func TestParseRefuses(t *testing.T) {
 		"level is a boolean":               {document("  rules:\n    denies: {level: true}\n"), `line 5: unknown level "true"`},
 		"unknown factor":                   {document("  factors: {XIII: warn}\n"), `line 4: unknown factor "XIII"; I to XII`},
 		"unknown rule":                     {document("  rules:\n    denys: {level: off}\n"), `line 5: unknown rule "denys" (twelvefold explain lists the rules)`},
+		"a rule as findings head it":       {document("  exemptions:\n  - {rules: [V/denies], reason: r, owner: o, expires: 2027-01-01}\n"), `unknown rule "V/denies"; write denies`},
 		"unknown rule in a namespace":      {document("  namespaces:\n  - match: {names: [a]}\n    rules: {denys: {level: off}}\n"), `line 6: unknown rule "denys"`},
 		"params of a rule that has none":   {document("  rules: {denies: {params: {a: 1}}}\n"), "rule denies takes no params"},
 		"a repair that there is not":       {document("  rules:\n    denies: {repair: true}\n"), "line 5: rule denies has no repair; these have one: mended, may-be-mended"},
@@ -233,7 +234,7 @@ func TestParseReportsAll(t *testing.T) {
 		"of templates": {"  templates: Deny\n", []string{`4: unknown level "Deny"`}},
 		"of tests": {"  tests:\n  - {name: a, pod: {spec: {containers: [{name: a}]}}, expect: {deny: [Denies], warn: [nope]}}\n  - {name: b, pod: [a]}\n" +
 			"  - name: c\n    pod: {kind: Deployment, spec: {template: {}}}\n  - {name: d, pod: {spec: {container: [{name: a}]}}, expect: {audit: [denies]}}\n", []string{
-			`5: spec.tests[0].expect: unknown rule "Denies"`, `5: spec.tests[0].expect: unknown rule "nope"`, "6: spec.tests[1].pod: this is no pod",
+			`5: spec.tests[0].expect: unknown rule "Denies"; write denies`, `5: spec.tests[0].expect: unknown rule "nope"`, "6: spec.tests[1].pod: this is no pod",
 			"8: spec.tests[2].pod: want a Pod, not a Deployment", `9: unknown field "audit"`, "9: spec.tests[3].pod: it has no spec.containers"}},
 		"of patterns that match nothing": {"  namespaces: [{match: {names: [\"prod-*, dev\", \"{a,b}-*\", \"[!a]*\"]}}]\n  exemptions:\n" +
 			"  - {rules: [denies], namespace: A_b, workload: deployment/a, container: a b, reason: r, owner: o, expires: 2027-01-01}\n" +

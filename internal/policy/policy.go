@@ -177,7 +177,7 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 		switch {
 		case !known && p.unread(id):
 		case !known:
-			fail(where, "unknown rule %q (twelvefold explain lists the rules)", id)
+			fail(where, "%s", p.unknownRule(id))
 		case setting.Params.IsZero():
 		case info.Params == nil:
 			fail(where, "rule %s takes no params", id)
@@ -237,9 +237,18 @@ func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail
 func (p *Policy) checkRules(name string, ids []string, where *yaml.Node, fail failFunc) {
 	for _, id := range ids {
 		if _, known := p.lookup(id); !known && !p.unread(id) {
-			fail(where, "%s: unknown rule %q (twelvefold explain lists the rules)", name, id)
+			fail(where, "%s: %s", name, p.unknownRule(id))
 		}
 	}
+}
+
+// unknownRule says so, and which rule was meant by its heading (V/mutable-tag) or in capitals.
+func (p *Policy) unknownRule(id string) string {
+	meant := strings.ToLower(id[strings.LastIndex(id, "/")+1:])
+	if _, known := p.lookup(meant); known {
+		return fmt.Sprintf("unknown rule %q; write %s", id, meant)
+	}
+	return fmt.Sprintf("unknown rule %q (twelvefold explain lists the rules)", id)
 }
 
 // checkTest refuses samples that would pass because nothing looks at them.
