@@ -44,6 +44,9 @@ func (p *Policy) customIndex(id string) int {
 // checkParams refuses parameters that the rule's expressions don't ask for, or that are of another kind than its defaults:
 // each pod would be warned that the rule can't be evaluated.
 func (c Custom) checkParams(given *yaml.Node, fail failFunc) {
+	if given.Kind == yaml.AliasNode {
+		given = given.Alias
+	}
 	if given.Kind != yaml.MappingNode {
 		return // told
 	}

@@ -242,6 +242,9 @@ func TestParseReportsAll(t *testing.T) {
 			`4: spec.namespaces[0].match.names: "prod-*, dev" matches nothing`, `4: spec.namespaces[0].match.names: "{a,b}-*"`, `4: spec.namespaces[0].match.names: "[!a]*"`,
 			`6: spec.exemptions[0].namespace: "A_b" matches nothing`, `6: spec.exemptions[0].container: "a b"`, `6: spec.exemptions[0].workload: "deployment/a" matches nothing`,
 			`7: spec.exemptions[1].workload: "Deployment/"`}},
+		"of a custom rule's parameters by an anchor": {"  rules: {own: {params: &p {most: a}}}\n  namespaces: [{match: {names: [a]}, rules: {own: {params: *p}}}]\n" +
+			"  customRules: [{id: own, factor: I, expression: params.most > 1, message: m, params: {most: 1}}]\n", []string{
+			"4: rule own: params: most: want a number, not text"}},
 		"of a custom rule's parameters": {"  rules: {own: {params: {most: \"1\", mots: 1, other: 1}}}\n  namespaces: [{match: {names: [a]}, rules: {own: {params: {names: a}}}}]\n" +
 			"  customRules: [{id: own, factor: I, expression: 'params.most > 1 && params.?other.orValue(1) == 1', message: m, params: {most: 1, names: [a]}}]\n", []string{
 			"4: rule own: params: most: want a number, not text", `4: rule own: params: unknown field "mots"`, "5: rule own: params: names: want a list, not text"}},
