@@ -219,6 +219,8 @@ func inWords(mistake string) string {
 		want = "a list"
 	case strings.HasPrefix(goType, "int"):
 		want = "a number"
+	case goType == "policy.RuleSetting":
+		want = "a mapping such as {level: deny}"
 	case goType == "bool":
 		want = "true or false"
 	case goType == "string":

@@ -98,6 +98,7 @@ func TestParseRefuses(t *testing.T) {
 		"unknown key":                      {document("  profil: strict\n"), `line 4: unknown field "profil"`},
 		"unknown nested key":               {document("  keyVault:\n    vaults:\n    - {nam: a}\n"), `line 6: unknown field "nam"`},
 		"duplicate key":                    {document("  profile: audit\n  profile: strict\n"), `line 5: mapping key "profile" already defined at line 4`},
+		"rule that is a level":             {document("  rules: {denies: deny}\n"), "line 4: want a mapping such as {level: deny}, not text `deny`"},
 		"rule given twice":                 {document("  rules:\n    denies: {level: deny}\n    denies: {level: off}\n"), `line 6: mapping key "denies" already defined`},
 		"unknown profile":                  {document("  profile: hard\n"), `line 4: unknown profile "hard"; one of off, audit, baseline, strict`},
 		"profile is a list":                {document("  profile: [audit]\n"), "line 4: want a word, not a list"},
