@@ -30,6 +30,9 @@ func (fakeCluster) NamespaceLabels(_ context.Context, name string) map[string]st
 	if name == "panic" {
 		panic("a value that must not be logged")
 	}
+	if name == "misspelt" {
+		return map[string]string{policy.ProfileLabel: "Strict"}
+	}
 	return nil
 }
 
@@ -176,6 +179,35 @@ func TestADenialSaysEverythingTwice(t *testing.T) {
 	}
 	if !strings.Contains(got.AuditAnnotations["deny"], "mutable-tag") {
 		t.Errorf("audit annotations %v", got.AuditAnnotations)
+	}
+}
+
+// Who debugs a pod is no controller, so that its Deployment is not known; its name is.
+func TestWhatDebugAddsIsExemptByThePodsName(t *testing.T) {
+	pod := func(ephemeral string) string {
+		return `{"metadata":{"name":"web-5d8-x","labels":{"pod-template-hash":"5d8"},"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-5d8","uid":"u","controller":true}]},` +
+			`"spec":{"containers":[{"name":"a","image":"a:1"}]` + ephemeral + `}}`
+	}
+	for workload, allowed := range map[string]bool{"Pod/web-*": true, "Deployment/web": false} {
+		s := newServer(t, "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec:\n  exemptions:\n"+
+			"  - {rules: [mutable-tag], namespace: shop, workload: \""+workload+"\", container: debugger-*, reason: r, owner: o, expires: 2027-01-01}\n")
+		got := s.ask(t, "/validate", "Pod", pod(`,"ephemeralContainers":[{"name":"debugger-x","image":"busybox"}]`),
+			`,"operation":"UPDATE","subResource":"ephemeralcontainers","userInfo":{"username":"kim"},"oldObject":`+pod(""))
+		if got.Allowed != allowed {
+			t.Errorf("exempt by %s: allowed is %t: %+v", workload, got.Allowed, got.Result)
+		}
+	}
+}
+
+// A namespace's label is judged by nobody: who misspells it would believe that it holds.
+func TestAMisspeltProfileIsToldAbout(t *testing.T) {
+	s := newServer(t, "")
+	want := `the namespace's label has no effect: twelvefold.dev/profile: unknown profile "Strict"; one of off, audit, baseline, strict`
+	if got := s.ask(t, "/validate", "Deployment", deployment, `,"namespace":"misspelt"`); !containsLine(got.Warnings, want) {
+		t.Errorf("warnings %q", got.Warnings)
+	}
+	if got := s.ask(t, "/validate", "Deployment", deployment, ""); containsLine(got.Warnings, "the namespace's label") {
+		t.Errorf("warnings %q", got.Warnings)
 	}
 }
 

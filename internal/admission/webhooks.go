@@ -85,7 +85,11 @@ func (w *Webhooks) validate(r *http.Request, request *admissionv1.AdmissionReque
 		return invalid(input.Object, err), nil
 	}
 	w.Metrics.found("validate", request, verdict)
-	return respond(input.Object, verdict.Findings, request.Kind.Kind != "Pod" && !input.Policy.DeniesTemplates()), nil
+	response := respond(input.Object, verdict.Findings, request.Kind.Kind != "Pod" && !input.Policy.DeniesTemplates())
+	if err := policy.CheckProfileLabel(input.Facts.NamespaceLabels); err != nil { // nobody else tells the namespace's owner
+		response.Warnings = Warnings(append([]string{policy.OneLine("the namespace's label has no effect: " + err.Error())}, response.Warnings...))
+	}
+	return response, nil
 }
 
 // validatePolicy refuses a policy that would not take effect.

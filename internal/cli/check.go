@@ -106,6 +106,9 @@ type summary struct {
 
 func (r *report) judge(inputs []review.Input) error {
 	for _, in := range inputs {
+		if in.Object.Kind == "" { // a chart's values, a package.json
+			continue
+		}
 		verdict, err := review.Full(in)
 		if err != nil {
 			return fmt.Errorf("%s: %w", in.Object.Place(), err)

@@ -48,8 +48,8 @@ func (f *clusterFlags) readsCluster(c *cobra.Command, files []string) (bool, err
 	return f.cluster, nil
 }
 
-// batches are what the flags say to review: all files at once, or one namespace of a cluster after the other. An error is
-// the last.
+// batches are what the flags say to review: all files at once, or one namespace of a cluster after the other, without what
+// has ended. An error is the last.
 func (in *input) batches(c *cobra.Command, args []string) iter.Seq2[[]review.Input, error] {
 	return func(yield func([]review.Input, error) bool) {
 		fromCluster, err := in.readsCluster(c, slices.Concat(in.files, args))
@@ -61,7 +61,8 @@ func (in *input) batches(c *cobra.Command, args []string) iter.Seq2[[]review.Inp
 				yield(nil, err)
 			}
 		default:
-			yield(in.read(c, args))
+			inputs, err := in.read(c, args)
+			yield(slices.DeleteFunc(inputs, func(i review.Input) bool { return ended(i.Object) }), err)
 		}
 	}
 }

@@ -157,7 +157,7 @@ func (in *input) objects(sources []source) ([]manifest.Object, error) {
 		}
 		objects = append(objects, found...)
 	}
-	if len(objects) == 0 { // most likely not what was meant: a gate must not pass because helm template failed before it
+	if !slices.ContainsFunc(objects, func(o manifest.Object) bool { return o.Kind != "" }) { // most likely not what was meant: a gate must not pass because helm template failed before it
 		return nil, fmt.Errorf("no Kubernetes object in %s", strings.Join(in.named, ", "))
 	}
 	return objects, nil
@@ -166,6 +166,9 @@ func (in *input) objects(sources []source) ([]manifest.Object, error) {
 // facts are what the flags say of the cluster.
 func (in *input) facts() (policy.Facts, error) {
 	minor, err := parseKubernetes(in.kubernetes)
+	if err == nil {
+		err = checkLabels(in.labels)
+	}
 	return policy.Facts{
 		Now:             time.Now(),
 		Namespace:       cmp.Or(append(in.namespaces, "default")...),
@@ -176,11 +179,23 @@ func (in *input) facts() (policy.Facts, error) {
 	}, err
 }
 
+// checkLabels refuses a profile that the webhook would not know, and so pass over.
+func checkLabels(labels map[string]string) error {
+	if err := policy.CheckProfileLabel(labels); err != nil {
+		return fmt.Errorf("--namespace-labels %w", err)
+	}
+	return nil
+}
+
 func readPolicy(file string) (*policy.Policy, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
+	return loadPolicy(file, data)
+}
+
+func loadPolicy(file string, data []byte) (*policy.Policy, error) {
 	p, err := review.LoadPolicy(data, rules.Catalogue{})
 	if err != nil {
 		return nil, fmt.Errorf("%s:\n%w", file, err)
@@ -212,8 +227,12 @@ func readFiles(c *cobra.Command, name string) ([]source, error) {
 	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
 		return nil, fmt.Errorf("%s: URLs are not fetched; pipe it in: curl -fsSL %s | %s -f -", name, name, c.CommandPath())
 	}
+	root := name
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		root += "/" // else a link to a directory would be taken for a file
+	}
 	var sources []source
-	err := filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}

@@ -23,16 +23,20 @@ func policyCommand() *cobra.Command {
 	}
 	c.AddCommand(
 		&cobra.Command{
-			Use: "validate FILE", Short: "Say whether a policy would take effect", Args: oneFile,
+			Use: "validate FILE|-", Short: "Say whether a policy would take effect", Args: oneFile,
 			RunE: func(c *cobra.Command, args []string) error {
-				p, err := readPolicy(args[0])
+				file, data, err := policyText(c, args[0])
+				if err != nil {
+					return err
+				}
+				p, err := loadPolicy(file, data)
 				if err != nil {
 					return err
 				}
 				for _, warning := range p.Warnings(time.Now()) {
 					fmt.Fprintln(c.ErrOrStderr(), "warning:", warning)
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%s: valid, hash %s\n", args[0], p.Hash())
+				fmt.Fprintf(c.OutOrStdout(), "%s: valid, hash %s\n", file, p.Hash())
 				return nil
 			},
 		},
@@ -49,23 +53,33 @@ func oneFile(c *cobra.Command, args []string) error {
 	return nil
 }
 
+// policyText is the text of the file that a subcommand is about, and how it is called; - is standard input.
+func policyText(c *cobra.Command, file string) (name string, data []byte, err error) {
+	if file == "-" {
+		data, err = io.ReadAll(c.InOrStdin())
+		return stdin, data, err
+	}
+	data, err = os.ReadFile(file)
+	return file, data, err
+}
+
 func policyTestCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "test FILE", Short: "Run a policy's own tests", Args: oneFile,
+		Use: "test FILE|-", Short: "Run a policy's own tests", Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			data, err := os.ReadFile(args[0])
+			file, data, err := policyText(c, args[0])
 			if err != nil {
 				return err
 			}
 			p, err := policy.Parse(data, rules.Catalogue{})
 			if err != nil {
-				return fmt.Errorf("%s:\n%w", args[0], err)
+				return fmt.Errorf("%s:\n%w", file, err)
 			}
 			if err := review.TestPolicy(p); err != nil {
 				fmt.Fprintln(c.OutOrStdout(), err)
 				return errDenied
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: %d tests passed\n", args[0], len(p.Spec().Tests))
+			fmt.Fprintf(c.OutOrStdout(), "%s: %d tests passed\n", file, len(p.Spec().Tests))
 			return nil
 		},
 	}
@@ -75,14 +89,18 @@ func policyShowCommand() *cobra.Command {
 	var namespace, expiring string
 	var labels map[string]string
 	c := &cobra.Command{
-		Use: "show FILE", Short: "Show the level of every rule in a namespace and what is repaired, or the exemptions that end soon", Args: oneFile,
+		Use: "show FILE|-", Short: "Show the level of every rule in a namespace and what is repaired, or the exemptions that end soon", Args: oneFile,
 		Example: "  twelvefold policy show policy.yaml --namespace prod-shop\n  twelvefold policy show --expiring 30d policy.yaml",
 		RunE: func(c *cobra.Command, args []string) error {
 			within, err := days(expiring)
 			if err != nil {
 				return err
 			}
-			p, err := readPolicy(args[0])
+			file, data, err := policyText(c, args[0])
+			if err != nil {
+				return err
+			}
+			p, err := loadPolicy(file, data)
 			if err != nil {
 				return err
 			}
@@ -90,7 +108,10 @@ func policyShowCommand() *cobra.Command {
 				showExpiring(c.OutOrStdout(), p.Spec().Exemptions, time.Now(), within)
 				return nil
 			}
-			effective := p.For(namespace, labels)
+			if err := checkLabels(labels); err != nil {
+				return err
+			}
+			effective := p.For(namespace, policy.LabelsOf(namespace, labels))
 			show := func(r policy.RuleInfo, repairs bool) {
 				line := fmt.Sprintf("%-5s %-22s %s", r.Factor, r.ID, effective.Level(r, nil, policy.Deny))
 				if repairs {
@@ -107,7 +128,7 @@ func policyShowCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&namespace, "namespace", "default", "namespace to show the policy of")
+	c.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace to show the policy of")
 	c.Flags().StringToStringVar(&labels, "namespace-labels", nil, "its labels: k=v,…")
 	c.Flags().StringVar(&expiring, "expiring", "", "show the exemptions that end within this time (30d, 12h), and those that have ended")
 	return c

@@ -10,7 +10,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"twelvefold.dev/internal/inventory"
+	"twelvefold.dev/internal/live"
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/review"
@@ -24,8 +28,8 @@ func replayCommand() *cobra.Command {
 		Use:   "replay --policy FILE -f DUMP|- | --cluster",
 		Short: "Say what a policy would deny of what runs today",
 		Long: "Judges what a cluster runs, or a dump as kubectl get -o yaml or -o json writes it, and counts workloads: pods and\n" +
-			"ReplicaSets count as the workload that made them. With --against, it says what the policy would change. Without\n" +
-			"--policy, the policy is the cluster's own.\n\n" +
+			"ReplicaSets count as the workload that made them. Jobs and pods that have ended do not count, nor do the namespaces of\n" +
+			"Kubernetes and AKS. With --against, it says what the policy would change. Without --policy, the policy is the cluster's own.\n\n" +
 			"Exit status: 0 whatever is denied, 2 bad usage or input that can't be read.",
 		Example: "  twelvefold replay --policy new.yaml --cluster\n" +
 			"  kubectl get ns,sa,deploy,sts,ds,cronjob,job,pod,svc,ing,hpa,pvc,limits -A -o yaml > dump.yaml\n" +
@@ -98,6 +102,9 @@ func (in *input) replay(c *cobra.Command, args []string, against string) (replay
 		if err != nil {
 			return replayed{}, err
 		}
+		if !in.cluster { // of which only what is asked for was read
+			inputs = slices.DeleteFunc(inputs, func(i review.Input) bool { return live.System(i.Facts.Namespace, i.Facts.NamespaceLabels) })
+		}
 		inputs, owners, err := workloadsOf(inputs)
 		if err == nil {
 			err = now.add(inputs, owners)
@@ -117,7 +124,8 @@ func (in *input) replay(c *cobra.Command, args []string, against string) (replay
 	return report, nil
 }
 
-// workloadsOf are the objects that make pods, without those whose workload is there itself, and the workload of each.
+// workloadsOf are the objects that make pods, without those that have ended or whose workload is there itself, and the
+// workload of each.
 func workloadsOf(inputs []review.Input) (kept []review.Input, owners []workload, err error) {
 	f := newFolder(inputs)
 	for _, in := range inputs {
@@ -128,7 +136,7 @@ func workloadsOf(inputs []review.Input) (kept []review.Input, owners []workload,
 		self := identityOf(in)
 		owner := f.owner(self)
 		switch {
-		case !ok,
+		case !ok, ended(in.Object),
 			owner.Kind == "Node",                     // a mirror of what the kubelet runs by itself
 			owner != self && f.makesPods[owner],      // the workload's own template says it
 			owner != self && scaledToZero(in.Object): // a Deployment's history
@@ -284,32 +292,20 @@ func (f folder) owner(w workload) workload {
 	return w
 }
 
-// controllerOf is the controller that an object names. A pod that says so belongs to the Deployment rather than to the
-// ReplicaSet in between, which the input need not hold.
+// controllerOf is what made an object. A pod that says so belongs to the Deployment rather than to the ReplicaSet in between,
+// which the input need not hold.
 func controllerOf(o manifest.Object) (workload, bool) {
-	var meta struct {
-		Metadata struct {
-			Labels          map[string]string
-			OwnerReferences []struct {
-				Kind, Name string
-				Controller bool
-			}
-		}
-	}
+	var meta struct{ Metadata metav1.ObjectMeta }
 	if json.Unmarshal(o.JSON, &meta) != nil {
 		return workload{}, false
 	}
-	for _, owner := range meta.Metadata.OwnerReferences {
-		if !owner.Controller {
-			continue
-		}
-		hash := meta.Metadata.Labels["pod-template-hash"]
-		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && owner.Kind == "ReplicaSet" {
-			return workload{Kind: "Deployment", Name: name}, true
-		}
-		return workload{Kind: owner.Kind, Name: owner.Name}, true
-	}
-	return workload{}, false
+	owner := review.OwnerOf(&meta.Metadata)
+	return workload{Kind: owner.Kind, Name: owner.Name}, owner.Kind != ""
+}
+
+func ended(o manifest.Object) bool {
+	object := &unstructured.Unstructured{}
+	return json.Unmarshal(o.JSON, &object.Object) == nil && inventory.Ended(object)
 }
 
 func scaledToZero(o manifest.Object) bool {

@@ -42,7 +42,7 @@ func Custom(p *policy.Policy) []Topic {
 	var topics []Topic
 	for _, c := range p.Custom() {
 		topics = append(topics, Topic{ID: c.RuleInfo.ID, Factor: c.RuleInfo.Factor, Levels: &c.Levels, Page: policy.Page{
-			Title: c.Message,
+			Title: policy.OneLine(c.Message),
 			Why:   "The policy has this rule of its own: a pod is right where this CEL expression is true.\n" + indent(strings.TrimSpace(c.Expression), "  "),
 			Fix:   cmp.Or(c.Fix, "Ask whoever owns the policy."),
 		}})
@@ -50,10 +50,10 @@ func Custom(p *policy.Policy) []Topic {
 	return topics
 }
 
-// Find is the topic with an id, among all topics and some more.
+// Find is the topic with an id, which findings head by its factor (V/mutable-tag), among all topics and some more.
 func Find(id string, more ...Topic) (Topic, bool) {
 	topics := append(Topics(), more...)
-	i := slices.IndexFunc(topics, func(t Topic) bool { return t.ID == id })
+	i := slices.IndexFunc(topics, func(t Topic) bool { return t.ID == id || t.heading() == id })
 	if i < 0 {
 		return Topic{}, false
 	}

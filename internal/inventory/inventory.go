@@ -4,6 +4,7 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -130,24 +131,29 @@ func read(object *unstructured.Unstructured) (manifest.Object, error) {
 
 // over says whether there is nothing to mend in a workload: its owner is looked at, it is being deleted, or it has ended.
 func over(object *unstructured.Unstructured) bool {
+	switch object.GetKind() {
+	case "Pod", "Job", "Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicaSet":
+		return Ended(object) || owned(object)
+	}
+	return object.GetDeletionTimestamp() != nil
+}
+
+// Ended says whether an object is being deleted, or is a pod or Job that won't run again.
+func Ended(object *unstructured.Unstructured) bool {
 	if object.GetDeletionTimestamp() != nil {
 		return true
 	}
 	switch object.GetKind() {
 	case "Pod":
 		phase, _, _ := unstructured.NestedString(object.Object, "status", "phase")
-		return phase == "Succeeded" || phase == "Failed" || owned(object)
+		return phase == "Succeeded" || phase == "Failed"
 	case "Job":
 		_, ended, _ := unstructured.NestedString(object.Object, "status", "completionTime")
 		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
-		for _, c := range conditions {
-			if c, ok := c.(map[string]any); ok && c["type"] == "Failed" && c["status"] == "True" {
-				ended = true
-			}
-		}
-		return ended || owned(object)
-	case "Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicaSet":
-		return owned(object)
+		return ended || slices.ContainsFunc(conditions, func(c any) bool {
+			condition, ok := c.(map[string]any)
+			return ok && condition["type"] == "Failed" && condition["status"] == "True"
+		})
 	}
 	return false
 }

@@ -38,8 +38,13 @@ func (o Object) Place() string {
 	return o.File + ":" + strconv.Itoa(o.Line)
 }
 
-// goTypes is how encoding/json says what it wants.
-var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go (?:value|struct field \.?(\S+)) of type .*`)
+// goTypes is how encoding/json says what it wants: of a field, with the Go type that it is in.
+var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go (?:value|struct field (?:[A-Z]\w*)?\.?(\S+)) of type .*`)
+
+// InWords is an error of encoding/json without Go's types: unexpected string at spec.hostNetwork.
+func InWords(err error) string {
+	return strings.TrimSuffix(goTypes.ReplaceAllString(err.Error(), "unexpected $1 at $2"), " at ")
+}
 
 // FromJSON identifies an object.
 func FromJSON(data []byte) (Object, error) {
@@ -53,7 +58,7 @@ func FromJSON(data []byte) (Object, error) {
 		} `json:"metadata"`
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &head); err != nil {
-		return Object{}, fmt.Errorf("no Kubernetes object: %s", strings.TrimSuffix(goTypes.ReplaceAllString(err.Error(), "unexpected $1 at $2"), " at "))
+		return Object{}, fmt.Errorf("no Kubernetes object: %s", InWords(err))
 	}
 	o := Object{APIVersion: head.APIVersion, Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name, JSON: data}
 	if o.Name == "" {
@@ -188,6 +193,22 @@ func syntaxError(err error, doc []byte, file string, line int) error {
 	return fmt.Errorf("%s: document at line %d: %s", file, line, text)
 }
 
+// typed is an item of a list with its kind: the API server leaves it out, where it answers with a PodList and not a List.
+func typed(item json.RawMessage, list Object) json.RawMessage {
+	var fields map[string]json.RawMessage
+	kind := strings.TrimSuffix(list.Kind, "List")
+	if kind == "" || json.Unmarshal(item, &fields) != nil || fields == nil || fields["kind"] != nil || fields["apiVersion"] != nil {
+		return item
+	}
+	fields["kind"], _ = json.Marshal(kind)
+	fields["apiVersion"], _ = json.Marshal(list.APIVersion)
+	with, err := json.Marshal(fields)
+	if err != nil {
+		return item
+	}
+	return with
+}
+
 func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, error) {
 	o, err := FromJSON(data)
 	if err != nil {
@@ -204,7 +225,7 @@ func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, er
 	}
 	var objects []Object
 	for i, item := range list.Items {
-		found, err := fromNode(item, items.Content[i], file, line)
+		found, err := fromNode(typed(item, o), items.Content[i], file, line)
 		if err != nil {
 			return nil, err
 		}

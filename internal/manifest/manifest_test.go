@@ -87,6 +87,21 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// The API server's own lists leave out what their items are.
+func TestReadTypedLists(t *testing.T) {
+	objects, err := manifest.Read(strings.NewReader("apiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata: {name: a}\n  spec: {replicas: 1, template: {spec: {}}}\n- {apiVersion: v1, kind: Pod}\n"), "in.yaml")
+	if err != nil || len(objects) != 2 {
+		t.Fatal(objects, err)
+	}
+	if _, ok, err := objects[0].Template(); !ok || err != nil || objects[0].Line != 4 ||
+		string(objects[0].JSON) != `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"},"spec":{"replicas":1,"template":{"spec":{}}}}` {
+		t.Errorf("%s on line %d, %t, %v", objects[0].JSON, objects[0].Line, ok, err)
+	}
+	if objects[1].Kind != "Pod" {
+		t.Errorf("%v", objects[1])
+	}
+}
+
 func TestReadMergeKeys(t *testing.T) {
 	objects, err := manifest.Read(strings.NewReader("kind: Pod\nmetadata: &a {name: a, namespace: b}\nspec: {a: {<<: *a, name: c}, b: {name: d, <<: *a}}\n"), "in.yaml")
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"twelvefold.dev/internal/mutate"
+	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/review"
 	"twelvefold.dev/internal/review/reviewtest"
 )
@@ -57,6 +58,18 @@ func mutated(t *testing.T, file string) []byte {
 		text.Write(object)
 	}
 	return text.Bytes()
+}
+
+// What mutators find has their name, which is no rule's of a policy's own.
+func TestPoliciesKnowTheNames(t *testing.T) {
+	var names []string
+	for _, m := range mutate.All() {
+		names = append(names, m.Name)
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, policy.Injectors) {
+		t.Errorf("mutators %q; policies know %q", names, policy.Injectors)
+	}
 }
 
 func isMutator(name string) bool {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"twelvefold.dev/internal/image"
+	"twelvefold.dev/internal/keyvault"
 )
 
 // Difference is one thing in which two pods of one app differ. No value of a variable is in it.
@@ -150,7 +151,7 @@ func sources(c *corev1.Container) map[string]string {
 
 func sourceOf(e corev1.EnvVar) string {
 	switch from := e.ValueFrom; {
-	case from == nil && strings.HasPrefix(e.Value, "@Microsoft.KeyVault("):
+	case from == nil && fromKeyVault(e.Value):
 		return "from Key Vault"
 	case from == nil:
 		return "a value"
@@ -162,6 +163,12 @@ func sourceOf(e corev1.EnvVar) string {
 		return "from a file"
 	}
 	return "from the pod itself"
+}
+
+// fromKeyVault knows each syntax of a reference, also inside a longer value.
+func fromKeyVault(value string) bool {
+	_, _, akv2k8s := keyvault.Akv2k8s(value)
+	return akv2k8s || keyvault.IsBankVaults(value) || strings.Contains(value, "@Microsoft.KeyVault(")
 }
 
 func envFrom(c *corev1.Container) string {

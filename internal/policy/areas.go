@@ -94,7 +94,7 @@ func (a area) keyVault(kv KeyVault) {
 		if _, err := hosts.Host(v.Name); err != nil {
 			a.fail(item, "spec.keyVault.vaults[%d].name: %v", i, err)
 		}
-		checkGlobs(fmt.Sprintf("spec.keyVault.vaults[%d].namespaces", i), v.Namespaces, item, a.fail)
+		checkNames(fmt.Sprintf("spec.keyVault.vaults[%d].namespaces", i), v.Namespaces, item, a.fail)
 	}
 	for i, item := range a.elements(a.at("keyVault"), "bindings", len(kv.Bindings)) {
 		a.binding(hosts, fmt.Sprintf("spec.keyVault.bindings[%d]", i), kv.Bindings[i], item)
@@ -147,7 +147,7 @@ const minInterval = 10 * time.Second
 
 // binding checks the names in a binding, so that a slip of the policy is found here, and not by the pods that it binds.
 func (a area) binding(hosts keyvault.Hosts, name string, b Binding, item *yaml.Node) {
-	checkGlobs(name+".match.namespaces", b.Match.Namespaces, item, a.fail)
+	checkNames(name+".match.namespaces", b.Match.Namespaces, item, a.fail)
 	vault := "any-vault" // the pod's own
 	if b.Vault != "" {
 		host, err := hosts.Host(b.Vault)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -29,10 +31,53 @@ func (p *Policy) lookup(id string) (RuleInfo, bool) {
 	if info, known := p.rules.Lookup(id); known {
 		return info, true
 	}
-	if i := slices.IndexFunc(p.custom, func(c Custom) bool { return c.RuleInfo.ID == id }); i >= 0 {
+	if i := p.customIndex(id); i >= 0 {
 		return p.custom[i].RuleInfo, true
 	}
 	return RuleInfo{}, false
+}
+
+func (p *Policy) customIndex(id string) int {
+	return slices.IndexFunc(p.custom, func(c Custom) bool { return c.RuleInfo.ID == id })
+}
+
+// checkParams refuses parameters that the rule's expressions don't ask for, or that are of another kind than its defaults:
+// each pod would be warned that the rule can't be evaluated.
+func (c Custom) checkParams(given *yaml.Node, fail failFunc) {
+	if given.Kind == yaml.AliasNode {
+		given = given.Alias
+	}
+	if given.Kind != yaml.MappingNode {
+		return // told
+	}
+	for i := 0; i+1 < len(given.Content); i += 2 {
+		key, value := given.Content[i], given.Content[i+1]
+		usual, known := c.CustomRule.Params[key.Value]
+		var now any
+		switch {
+		case key.ShortTag() == "!!merge", value.Decode(&now) != nil:
+		case !known && !strings.Contains(c.Expression+c.MessageExpression, key.Value):
+			fail(key, "rule %s: params: unknown field %q", c.RuleInfo.ID, key.Value)
+		case known && kindOf(now) != kindOf(usual) && now != nil && usual != nil:
+			fail(value, "rule %s: params: %s: want %s, not %s", c.RuleInfo.ID, key.Value, kindOf(usual), kindOf(now))
+		}
+	}
+}
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case string:
+		return "text"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	case map[string]any, map[any]any:
+		return "a mapping"
+	case time.Time:
+		return "a date"
+	}
+	return "a number"
 }
 
 var (
@@ -40,12 +85,18 @@ var (
 	customField = regexp.MustCompile(`^[a-z][\w.\-/\[\]="*]*$`)
 )
 
+// Injectors are what finds things besides rules: the mutators, by their names. Policies set no levels for them.
+var Injectors = []string{"keyvault", "logs", "metrics", "repairs"}
+
 func (p *Policy) compileCustom(name string, r CustomRule, where *yaml.Node, fail failFunc) Custom {
 	for _, missing := range missingFields(where, "id", r.ID, "factor", string(r.Factor), "expression", r.Expression, "message", r.Message) {
 		fail(where, "%s: %s is missing", name, missing)
 	}
 	if _, known := p.lookup(r.ID); known && r.ID != "" {
 		fail(where, "%s: the id %q is given twice", name, r.ID)
+	}
+	if slices.Contains(Injectors, r.ID) {
+		fail(where, "%s: the id %q is that of findings about what is injected", name, r.ID)
 	}
 	if r.ID != "" && !customID.MatchString(r.ID) {
 		fail(where, "%s: the id %q; want lower-case letters, digits and hyphens, such as team-label", name, r.ID)

@@ -75,7 +75,7 @@ type Exemption struct {
 	ID        string   `yaml:"id"`
 	Rules     []string `yaml:"rules"`
 	Namespace string   `yaml:"namespace"` // glob; empty is all
-	Workload  string   `yaml:"workload"`  // glob of Kind/name; empty is all
+	Workload  string   `yaml:"workload"`  // glob of Kind/name, of a pod that none of Kubernetes' workloads made also Pod/name; empty is all
 	Container string   `yaml:"container"` // glob; empty is all
 	Reason    string   `yaml:"reason"`
 	Owner     string   `yaml:"owner"`
@@ -229,7 +229,7 @@ type Test struct {
 	Expect    Expectation       `yaml:"expect"`
 }
 
-// Expectation lists the rules that must be found at each level. An absent level must have no finding, but audit.
+// Expectation lists the rules that must be found at each level. Nothing else may deny; what else warns is passed over.
 type Expectation struct {
 	Deny []string `yaml:"deny"`
 	Warn []string `yaml:"warn"`

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +12,18 @@ import (
 
 // ProfileLabel is the namespace label that may raise the level the policy sets, never lower it.
 const ProfileLabel = "twelvefold.dev/profile"
+
+// CheckProfileLabel says what is wrong with the label of a namespace, which has no effect then.
+func CheckProfileLabel(labels map[string]string) error {
+	text, given := labels[ProfileLabel]
+	if !given {
+		return nil
+	}
+	if _, err := ParseProfile(text); err != nil {
+		return fmt.Errorf("%s: %w", ProfileLabel, err)
+	}
+	return nil
+}
 
 // Effective is a policy seen from one namespace.
 type Effective struct {
@@ -130,11 +144,17 @@ func (e *Effective) Exempt(f Finding, workload Workload, now time.Time) *Exempti
 	for i := range e.policy.doc.Spec.Exemptions {
 		x := &e.policy.doc.Spec.Exemptions[i]
 		if !x.expired(now) && matchesAny(x.Rules, f.Rule) && globOrAll(x.Namespace, e.namespace) &&
-			globOrAll(x.Workload, workload.String()) && globOrAll(x.Container, f.Container) {
+			x.isAbout(workload) && globOrAll(x.Container, f.Container) {
 			return x
 		}
 	}
 	return nil
+}
+
+// isAbout says whether an exemption is about a workload, or about the CronJob that made it.
+func (x *Exemption) isAbout(w Workload) bool {
+	cronJob, scheduled := w.CronJob()
+	return globOrAll(x.Workload, w.String()) || scheduled && globOrAll(x.Workload, cronJob.String())
 }
 
 // Holds says whether an exemption holds still, for a rule.
@@ -165,6 +185,19 @@ func (m NamespaceMatch) matches(name string, labels map[string]string) bool {
 	}
 	return hasAll(labels, m.Labels)
 }
+
+// covers says whether it surely matches all that another does.
+func (m NamespaceMatch) covers(other NamespaceMatch) bool {
+	for _, name := range other.Names {
+		if len(m.Names) > 0 && !slices.Contains(m.Names, name) && (!literal.MatchString(name) || !matchesAny(m.Names, name)) {
+			return false
+		}
+	}
+	return (len(m.Names) == 0 || len(other.Names) > 0) && hasAll(other.Labels, m.Labels)
+}
+
+// literal is a pattern that matches itself alone.
+var literal = regexp.MustCompile(`^[-a-z0-9]*$`)
 
 // Matches says whether a pod of a namespace is selected.
 func (m PodMatch) Matches(namespace string, labels map[string]string) bool {

@@ -138,6 +138,7 @@ func TestExempt(t *testing.T) {
   exemptions:
   - {rules: [denies], namespace: "shop-*", workload: "Deployment/web*", container: api, reason: r, owner: team-shop, expires: 2026-11-01}
   - {rules: [rises], reason: r, owner: o, expires: 2027-01-01}
+  - {rules: [with-params], workload: CronJob/backup, reason: r, owner: o, expires: 2027-01-01}
 `)
 	day := func(month time.Month, day, hour int) time.Time {
 		return time.Date(2026, month, day, hour, 59, 59, 0, time.UTC)
@@ -158,6 +159,9 @@ func TestExempt(t *testing.T) {
 		"no workload":          {"denies", "shop-a", "api", policy.Workload{}, day(10, 1, 0), false},
 		"another container":    {"denies", "shop-a", "db", web, day(10, 1, 0), false},
 		"the pod itself":       {"denies", "shop-a", "", web, day(10, 1, 0), false},
+		"what a CronJob made":  {"with-params", "any", "", policy.Workload{Kind: "Job", Name: "backup-29402280"}, day(10, 1, 0), true},
+		"a Job like it":        {"with-params", "any", "", policy.Workload{Kind: "Job", Name: "backup-2"}, day(10, 1, 0), false},
+		"another CronJob's":    {"with-params", "any", "", policy.Workload{Kind: "Job", Name: "backup-a-29402280"}, day(10, 1, 0), false},
 		"everything, one rule": {"rises", "any", "", policy.Workload{}, day(10, 1, 0), true},
 	} {
 		t.Run(name, func(t *testing.T) {

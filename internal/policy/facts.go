@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type Facts struct {
 	WorkloadSpec    *WorkloadSpec // of the workload under review; nil where only the pod is known
 	Template        bool          // the pod is a workload's template, judged as if its controller made it
 	Offline         bool          // no request: an object that the command line judges
+	Running         bool          // no request: an object of the cluster, which was admitted when it was made
 	AgentImage      string        // the image of injected agent containers
 	// ServiceAccount holds the annotations of the pod's service account.
 	ServiceAccount map[string]string
@@ -111,6 +113,21 @@ func (w Workload) String() string {
 	return w.Kind + "/" + w.Name
 }
 
+// WorkloadKinds are Kubernetes' own workloads, which have a template of their pods.
+var WorkloadKinds = []string{"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"}
+
+// scheduled is how the Jobs of a CronJob end: in the minute at which they are due, since 1970.
+var scheduled = regexp.MustCompile(`-[0-9]{8}$`)
+
+// CronJob is the CronJob that made a Job, by the Job's name: its pods name the Job alone.
+func (w Workload) CronJob() (Workload, bool) {
+	at := scheduled.FindStringIndex(w.Name)
+	if w.Kind != "Job" || at == nil {
+		return Workload{}, false
+	}
+	return Workload{Kind: "CronJob", Name: w.Name[:at[0]]}, true
+}
+
 // Kubernetes are minor versions of 1.x: what the API server and the oldest kubelet of the cluster can do.
 type Kubernetes struct {
 	APIServer, OldestKubelet int
@@ -125,9 +142,9 @@ func (k Kubernetes) AtLeast(minor int) bool {
 }
 
 // Controlled is the workload that really made the pod. An ownerReference alone can be forged, so it counts only where
-// a controller asks, where a template is judged, or offline.
+// a controller asks, where a template is judged, or where nobody asks.
 func (f Facts) Controlled(allowed []string) Workload {
-	if f.Template || f.Offline || f.RequestedByController(allowed) {
+	if f.Template || f.Offline || f.Running || f.RequestedByController(allowed) {
 		return f.Workload
 	}
 	return Workload{}

@@ -35,20 +35,22 @@ func ParseLevel(s string) (Level, error) {
 
 // UnmarshalYAML takes an unquoted off as off, although YAML 1.1 reads it as a boolean.
 func (l *Level) UnmarshalYAML(n *yaml.Node) error {
-	level, err := ParseLevel(word(n))
-	if err != nil {
-		return lineError(n, err)
-	}
-	*l = level
-	return nil
+	return readWord(n, l, ParseLevel)
 }
 
-// word is a scalar as it was written: YAML 1.1 reads an unquoted off as false.
-func word(n *yaml.Node) string {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && n.Value == "false" {
-		return "off"
+// readWord reads a scalar as it was written: YAML 1.1 reads an unquoted off as false.
+func readWord[T any](n *yaml.Node, into *T, parse func(string) (T, error)) (err error) {
+	if n.Kind != yaml.ScalarNode {
+		return lineError(n, fmt.Errorf("want a word, not %s", shapes[n.ShortTag()]))
 	}
-	return n.Value
+	word := n.Value
+	if n.Tag == "!!bool" && word == "false" {
+		word = "off"
+	}
+	if *into, err = parse(word); err != nil {
+		return lineError(n, err)
+	}
+	return nil
 }
 
 // Levels are a rule's default levels, one for each profile that tells rules apart.
@@ -83,12 +85,7 @@ func ParseProfile(s string) (Profile, error) {
 
 // UnmarshalYAML takes an unquoted off as off, as [Level.UnmarshalYAML] does.
 func (p *Profile) UnmarshalYAML(n *yaml.Node) error {
-	profile, err := ParseProfile(word(n))
-	if err != nil {
-		return lineError(n, err)
-	}
-	*p = profile
-	return nil
+	return readWord(n, p, ParseProfile)
 }
 
 // of is the level that the profile gives a rule.
@@ -123,9 +120,10 @@ func (f Factor) Title() string {
 
 // UnmarshalYAML refuses what is no factor.
 func (f *Factor) UnmarshalYAML(n *yaml.Node) error {
-	if !slices.Contains(Factors, Factor(n.Value)) {
-		return lineError(n, fmt.Errorf("unknown factor %q; I to XII", n.Value))
-	}
-	*f = Factor(n.Value)
-	return nil
+	return readWord(n, f, func(word string) (Factor, error) {
+		if !slices.Contains(Factors, Factor(word)) {
+			return "", fmt.Errorf("unknown factor %q; I to XII", word)
+		}
+		return Factor(word), nil
+	})
 }

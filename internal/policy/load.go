@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,14 +55,15 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 	}
 	above := 0
 	if scalarAt(root, "kind") == "ConfigMap" {
-		var keysOnce map[string]any
-		if err := root.Decode(&keysOnce); err != nil {
-			mistakes, err := readable(err)
-			return nil, cmp.Or(err, errors.Join(mistakes...))
+		if twice := uniqueKeys(root); len(twice) > 0 {
+			return nil, errors.Join(twice...)
 		}
 		text, found := lookup(root, "data", Key)
 		if !found {
 			return nil, fmt.Errorf("policy: the ConfigMap has no key %q%s", Key, keysOf(root, "data"))
+		}
+		if text.Kind != yaml.ScalarNode {
+			return nil, fmt.Errorf("policy: line %d: data[%q]: want text, not %s; write %s: | and the document below it", text.Line, Key, shapes[text.ShortTag()], Key)
 		}
 		if text.Style == yaml.LiteralStyle { // else its lines are not the file's
 			above = text.Line
@@ -72,7 +74,7 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 			return nil, err
 		}
 	}
-	doc, mistakes, err := decode(data, root)
+	doc, mistakes, err := decode(root)
 	if err != nil {
 		return nil, err
 	}
@@ -87,49 +89,41 @@ func Parse(data []byte, rules Catalogue) (p *Policy, err error) {
 
 // decode reads a document strictly. With mistakes, it is what else could be read, so that they hide no others. An error
 // says that nothing could.
-func decode(data []byte, root *yaml.Node) (doc Document, mistakes []error, err error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	strict := decoder.Decode(&doc)
-	if strict == nil {
-		return doc, nil, nil
-	}
-	if mistakes, err = readable(strict); err != nil {
-		return doc, nil, err
-	}
-	uniqueKeys(root) // a mapping with a key twice is not decoded at all
-	doc = Document{}
-	if rest := root.Decode(&doc); rest != nil {
-		more, err := readable(rest)
+func decode(root *yaml.Node) (doc Document, mistakes []error, err error) {
+	mistakes = uniqueKeys(root) // else a mapping with a key twice is not decoded at all
+	if err := root.Decode(&doc); err != nil {
+		more, err := readable(err)
 		if err != nil {
 			return doc, nil, err
 		}
 		mistakes = append(mistakes, more...)
 	}
+	unknownFields(root, reflect.TypeFor[Document](), func(key *yaml.Node) {
+		mistakes = append(mistakes, fmt.Errorf("policy: line %d: unknown field %q", key.Line, key.Value))
+	})
 	return doc, mistakes, nil
 }
 
-// uniqueKeys leaves of each key its first value.
-func uniqueKeys(n *yaml.Node) {
-	for i := 0; i < len(n.Content); i++ {
-		uniqueKeys(n.Content[i])
-	}
-	if n.Kind != yaml.MappingNode {
-		return
-	}
-	type identity struct {
-		kind  yaml.Kind
-		value string
-	}
-	seen := map[identity]bool{}
-	kept := n.Content[:0]
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if key := (identity{n.Content[i].Kind, n.Content[i].Value}); !seen[key] {
-			seen[key] = true
-			kept = append(kept, n.Content[i], n.Content[i+1])
+// uniqueKeys leaves of each key its first value, and tells of the others.
+func uniqueKeys(n *yaml.Node) (mistakes []error) {
+	if n.Kind == yaml.MappingNode {
+		seen := map[string]int{}
+		kept := n.Content[:0]
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if line := seen[key.Value]; key.Kind == yaml.ScalarNode && line > 0 {
+				mistakes = append(mistakes, fmt.Errorf("policy: line %d: mapping key %q already defined at line %d", key.Line, key.Value, line))
+				continue
+			}
+			seen[key.Value] = key.Line
+			kept = append(kept, key, n.Content[i+1])
 		}
+		n.Content = kept
 	}
-	n.Content = kept
+	for _, child := range n.Content {
+		mistakes = append(mistakes, uniqueKeys(child)...)
+	}
+	return mistakes
 }
 
 // inOrder are mistakes by their lines, each told once.
@@ -173,38 +167,50 @@ func addLines(err error, above int) error {
 	}))
 }
 
+// onlyDocument is the one document of a text that is not empty.
 func onlyDocument(data []byte) (*yaml.Node, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var node, next yaml.Node
-	if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
+	var found *yaml.Node
+	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var node yaml.Node
+		if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			_, err = readable(err)
+			return nil, err
+		}
+		if node.Content[0].ShortTag() == "!!null" {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("policy: line %d: more than one YAML document", node.Content[0].Line)
+		}
+		found = node.Content[0]
+	}
+	switch {
+	case found == nil:
 		return nil, errors.New("policy: the document is empty")
-	} else if err != nil {
-		_, err = readable(err)
-		return nil, err
+	case found.Kind != yaml.MappingNode:
+		return nil, errors.New("policy: the document is not a mapping")
 	}
-	if err := decoder.Decode(&next); !errors.Is(err, io.EOF) {
-		return nil, errors.New("policy: more than one YAML document")
-	}
-	if len(node.Content) != 1 || node.Content[0].Kind != yaml.MappingNode {
-		return nil, errors.New("policy: the document is empty or not a mapping")
-	}
-	return node.Content[0], nil
+	return found, nil
 }
 
 var (
-	unknownField = regexp.MustCompile(`field (.+) not found in type \S+`)
-	wrongType    = regexp.MustCompile("(?s)cannot unmarshal (!!\\w+)( `.*`)? into (\\S+)")
+	wrongType = regexp.MustCompile("(?s)cannot unmarshal (!!\\w+)( `.*`)? into (\\S+)")
+	noNetwork = regexp.MustCompile(`netip\.ParsePrefix\((".*")\)`)
 )
+
+var shapes = map[string]string{"!!seq": "a list", "!!map": "a mapping"}
 
 // inWords turns one of yaml.v3's mistakes into words without Go's type names and YAML's tags.
 func inWords(mistake string) string {
-	mistake = unknownField.ReplaceAllString(mistake, `unknown field "$1"`)
+	mistake = noNetwork.ReplaceAllString(mistake, "$1 is no network")
 	found := wrongType.FindStringSubmatch(mistake)
 	if found == nil {
 		return mistake
 	}
-	is := map[string]string{"!!seq": "a list", "!!map": "a mapping"}[found[1]]
-	if is == "" {
+	is, special := shapes[found[1]]
+	if !special {
 		is = "text" + found[2]
 	}
 	want := "a mapping"
@@ -213,6 +219,8 @@ func inWords(mistake string) string {
 		want = "a list"
 	case strings.HasPrefix(goType, "int"):
 		want = "a number"
+	case goType == "policy.RuleSetting":
+		want = "a mapping such as {level: deny}"
 	case goType == "bool":
 		want = "true or false"
 	case goType == "string":

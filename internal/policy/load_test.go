@@ -65,8 +65,8 @@ func TestParseRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"empty":                            {"", "the document is empty"},
 		"comments only":                    {"# nothing\n", "the document is empty"},
-		"null":                             {"null\n", "the document is empty or not a mapping"},
-		"a list":                           {"- a\n", "the document is empty or not a mapping"},
+		"null":                             {"null\n", "the document is empty"},
+		"a list":                           {"- a\n", "the document is not a mapping"},
 		"two documents":                    {document("  profile: audit\n") + "---\na: 1\n", "more than one YAML document"},
 		"a vault's name":                   {document("  keyVault:\n    vaults:\n    - {name: \"a/../b\"}\n"), "line 6: spec.keyVault.vaults[0].name: "},
 		"a binding's vault":                {document("  keyVault:\n    bindings:\n    - {vault: x, env: {A: b}}\n"), "line 6: spec.keyVault.bindings[0].vault: "},
@@ -86,6 +86,7 @@ func TestParseRefuses(t *testing.T) {
 		"a test without a pod":             {document("  tests:\n  - {name: a}\n"), "line 5: spec.tests[0]: pod is missing"},
 		"a ConfigMap's lines":              {"kind: ConfigMap\ndata:\n  policy.yaml: |\n    apiVersion: twelvefold.dev/v1alpha1\n    kind: Policy\n    spec:\n      foo: 1\n", "line 7: unknown field"},
 		"a ConfigMap's keys":               {"kind: ConfigMap\ndata: {policy.yml: x}\n", "no key \"policy.yaml\"; it has \"policy.yml\""},
+		"a ConfigMap's mapping":            {"kind: ConfigMap\ndata:\n  policy.yaml: {kind: Policy}\n", "line 3: data[\"policy.yaml\"]: want text, not a mapping; write policy.yaml: |"},
 		"no YAML":                          {"a: [\n", "policy: line "},
 		"too large":                        {document("  profile: audit #" + strings.Repeat("x", policy.MaxSize)), "at most 524288"},
 		"another version":                  {strings.Replace(document("  profile: audit\n"), "v1alpha1", "v2", 1), `apiVersion is "twelvefold.dev/v2"; this version reads twelvefold.dev/v1alpha1`},
@@ -97,13 +98,15 @@ func TestParseRefuses(t *testing.T) {
 		"unknown key":                      {document("  profil: strict\n"), `line 4: unknown field "profil"`},
 		"unknown nested key":               {document("  keyVault:\n    vaults:\n    - {nam: a}\n"), `line 6: unknown field "nam"`},
 		"duplicate key":                    {document("  profile: audit\n  profile: strict\n"), `line 5: mapping key "profile" already defined at line 4`},
+		"rule that is a level":             {document("  rules: {denies: deny}\n"), "line 4: want a mapping such as {level: deny}, not text `deny`"},
 		"rule given twice":                 {document("  rules:\n    denies: {level: deny}\n    denies: {level: off}\n"), `line 6: mapping key "denies" already defined`},
 		"unknown profile":                  {document("  profile: hard\n"), `line 4: unknown profile "hard"; one of off, audit, baseline, strict`},
-		"profile is a list":                {document("  profile: [audit]\n"), "line 4: unknown profile"},
+		"profile is a list":                {document("  profile: [audit]\n"), "line 4: want a word, not a list"},
 		"unknown level":                    {document("  rules:\n    denies: {level: error}\n"), `line 5: unknown level "error"; one of off, audit, warn, deny`},
 		"level is a boolean":               {document("  rules:\n    denies: {level: true}\n"), `line 5: unknown level "true"`},
 		"unknown factor":                   {document("  factors: {XIII: warn}\n"), `line 4: unknown factor "XIII"; I to XII`},
 		"unknown rule":                     {document("  rules:\n    denys: {level: off}\n"), `line 5: unknown rule "denys" (twelvefold explain lists the rules)`},
+		"a rule as findings head it":       {document("  exemptions:\n  - {rules: [V/denies], reason: r, owner: o, expires: 2027-01-01}\n"), `unknown rule "V/denies"; write denies`},
 		"unknown rule in a namespace":      {document("  namespaces:\n  - match: {names: [a]}\n    rules: {denys: {level: off}}\n"), `line 6: unknown rule "denys"`},
 		"params of a rule that has none":   {document("  rules: {denies: {params: {a: 1}}}\n"), "rule denies takes no params"},
 		"a repair that there is not":       {document("  rules:\n    denies: {repair: true}\n"), "line 5: rule denies has no repair; these have one: mended, may-be-mended"},
@@ -123,9 +126,10 @@ func TestParseRefuses(t *testing.T) {
 		"custom rule without factor":       {document("  customRules:\n  - {id: a, expression: x, message: m}\n"), "line 5: spec.customRules[0]: factor is missing"},
 		"custom rule of a built-in's name": {document("  customRules:\n  - {id: denies, factor: I, expression: x, message: m}\n"), `line 5: spec.customRules[0]: the id "denies" is given twice`},
 		"custom rule without end of text":  {document("  customRules:\n  - id: a\n    factor: I\n    message: m\n    expression: |\n      true &&\n      nope\n"), `line 10: spec.customRules[0].expression: undeclared reference to 'nope'`},
-		"custom rule that is no condition": {document("  customRules:\n  - {id: a, factor: I, message: m, expression: '\"a\"'}\n"), "line 5: spec.customRules[0].expression: it makes a string; want a bool"},
-		"custom message that is no text":   {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', messageExpression: '1'}\n"), "line 5: spec.customRules[0].messageExpression: it makes a int; want a string"},
+		"custom rule that is no condition": {document("  customRules:\n  - {id: a, factor: I, message: m, expression: '\"a\"'}\n"), "line 5: spec.customRules[0].expression: its type is string; want bool"},
+		"custom message that is no text":   {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', messageExpression: '1'}\n"), "line 5: spec.customRules[0].messageExpression: its type is int; want string"},
 		"custom rule given twice":          {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true'}\n  - {id: a, factor: I, message: m, expression: 'true'}\n"), `line 6: spec.customRules[1]: the id "a" is given twice`},
+		"custom rule of a mutator's name":  {document("  customRules:\n  - {id: keyvault, factor: I, message: m, expression: 'true'}\n"), `line 5: spec.customRules[0]: the id "keyvault" is that of findings about what is injected`},
 		"custom rule of a strange name":    {document("  customRules:\n  - {id: a/b, factor: I, message: m, expression: 'true'}\n"), `line 5: spec.customRules[0]: the id "a/b"; want lower-case letters`},
 		"custom rule of a strange field":   {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', field: 'a b'}\n"), `line 5: spec.customRules[0].field: "a b"; want a field of the pod`},
 		"custom level that falls":          {document("  customRules:\n  - {id: a, factor: I, message: m, expression: 'true', level: {baseline: deny, strict: warn}}\n"), "line 5: strict: warn is weaker than baseline: deny"},
@@ -226,8 +230,27 @@ func TestParseReportsAll(t *testing.T) {
   tests: [{pod: {}}]
 `, []string{`5: unknown field "profil"`, `6: unknown factor "XX"`, `6: unknown level "no"`, `8: unknown rule "nope"`, `10: unknown factor "XIII"`,
 			"10: spec.customRules[0].expression: it may be anything", "11: spec.customRules[1]: message is missing", `11: spec.customRules[1]: the id "Bad"`,
-			`12: unknown factor ""`, `13: unknown field "audit"`, `13: unknown level "x"`, `13: unknown level "y"`, "14: spec.customRules[1].expression: undeclared reference to 'nope'",
-			"14: spec.customRules[1].expression: undeclared reference to 'nada'", `15: "tomorrow" is not a date`, "16: spec.tests[0]: name is missing"}},
+			"12: want a word, not a list", `13: unknown field "audit"`, `13: unknown level "x"`, `13: unknown level "y"`, "14: spec.customRules[1].expression: undeclared reference to 'nope'",
+			"14: spec.customRules[1].expression: undeclared reference to 'nada'", `15: "tomorrow" is not a date`, "16: spec.tests[0]: name is missing", "16: spec.tests[0].pod: it has no spec.containers"}},
+		"of templates": {"  templates: Deny\n", []string{`4: unknown level "Deny"`}},
+		"of tests": {"  tests:\n  - {name: a, pod: {spec: {containers: [{name: a}]}}, expect: {deny: [Denies], warn: [nope]}}\n  - {name: b, pod: [a]}\n" +
+			"  - name: c\n    pod: {kind: Deployment, spec: {template: {}}}\n  - {name: d, pod: {spec: {container: [{name: a}]}}, expect: {audit: [denies]}}\n", []string{
+			`5: spec.tests[0].expect: unknown rule "Denies"; write denies`, `5: spec.tests[0].expect: unknown rule "nope"`, "6: spec.tests[1].pod: this is no pod",
+			"8: spec.tests[2].pod: want a Pod, not a Deployment", `9: unknown field "audit"`, "9: spec.tests[3].pod: it has no spec.containers"}},
+		"of patterns that match nothing": {"  namespaces: [{match: {names: [\"prod-*, dev\", \"{a,b}-*\", \"[!a]*\"]}}]\n  exemptions:\n" +
+			"  - {rules: [denies], namespace: A_b, workload: deployment/a, container: a b, reason: r, owner: o, expires: 2027-01-01}\n" +
+			"  - {rules: [denies], workload: Deployment/, reason: r, owner: o, expires: 2027-01-01}\n", []string{
+			`4: spec.namespaces[0].match.names: "prod-*, dev" matches nothing`, `4: spec.namespaces[0].match.names: "{a,b}-*"`, `4: spec.namespaces[0].match.names: "[!a]*"`,
+			`6: spec.exemptions[0].namespace: "A_b" matches nothing`, `6: spec.exemptions[0].container: "a b"`, `6: spec.exemptions[0].workload: "deployment/a" matches nothing`,
+			`7: spec.exemptions[1].workload: "Deployment/"`}},
+		"of a custom rule's parameters by an anchor": {"  rules: {own: {params: &p {most: a}}}\n  namespaces: [{match: {names: [a]}, rules: {own: {params: *p}}}]\n" +
+			"  customRules: [{id: own, factor: I, expression: params.most > 1, message: m, params: {most: 1}}]\n", []string{
+			"4: rule own: params: most: want a number, not text"}},
+		"of a custom rule's parameters": {"  rules: {own: {params: {most: \"1\", mots: 1, other: 1}}}\n  namespaces: [{match: {names: [a]}, rules: {own: {params: {names: a}}}}]\n" +
+			"  customRules: [{id: own, factor: I, expression: 'params.most > 1 && params.?other.orValue(1) == 1', message: m, params: {most: 1, names: [a]}}]\n", []string{
+			"4: rule own: params: most: want a number, not text", `4: rule own: params: unknown field "mots"`, "5: rule own: params: names: want a list, not text"}},
+		"beside keys that stand twice": {"  profile: audit\n  profile: strict\n  bogus: 1\n  rules:\n    denies: {level: warn, bogus: 1}\n    denies: {level: x}\n  ignoreContainers: [a]\n  ignoreContainers: [A]\n", []string{
+			`5: mapping key "profile" already`, `6: unknown field "bogus"`, `8: unknown field "bogus"`, `9: mapping key "denies" already`, `11: mapping key "ignoreContainers"`}},
 		"of what holds a key twice": {"  rules: {a: {level: x}}\n  rules: {b: {}}\n  logs: {mode: x}\n  exemptions: []\n  exemptions: []\n", []string{
 			`4: unknown level "x"`, `4: unknown rule "a"`, `5: mapping key "rules" already defined at line 4`, "6: spec.logs.mode", `8: mapping key "exemptions" already defined at line 7`}},
 		"beside an item that can't be read": {"  customRules:\n  - own\n  - {id: other, factor: I, expression: 'true', message: m}\n  rules: {other: {level: warn}, nope: {}}\n  exemptions: nope\n", []string{
@@ -259,9 +282,11 @@ func TestParseReportsAll(t *testing.T) {
 
 func TestParseAccepts(t *testing.T) {
 	for name, spec := range map[string]string{
-		"nothing":   "  {}\n",
-		"anchors":   "  ignoreContainers: &l [a]\n  allowedRequesters: *l\n",
-		"no params": "  rules: {with-params: {params: }}\n",
+		"nothing":    "  {}\n",
+		"patterns":   "  namespaces: [{match: {names: [\"prod-[^a-c]?\", \"*\"]}}]\n  exemptions: [{rules: [denies], workload: \"*/a.b-*\", reason: r, owner: o, expires: 2027-01-01}]\n",
+		"separators": "  profile: audit\n---\n# nothing\n---\n",
+		"anchors":    "  ignoreContainers: &l [a]\n  allowedRequesters: *l\n",
+		"no params":  "  rules: {with-params: {params: }}\n",
 		"everything": `
   profile: strict
   factors: {XI: warn}
@@ -272,7 +297,7 @@ func TestParseAccepts(t *testing.T) {
   keyVault: {vaults: [{name: shop, namespaces: ["shop-*"]}], bindings: [{match: {namespaces: [a]}, vault: shop, env: {A: a, B: {secret: "b?field=c", optional: true}}, files: {f: "b?type=key&mode=0400"}}], akv2k8s: {a.b: "https://shop.vault.azure.net/certificates/b"}, verify: off}
   logs: {mode: repair, signals: {redirect: deny}}
   customRules: [{id: own, factor: I, level: warn, expression: "params.a > 0", messageExpression: "'m' + object.metadata.name", message: m, fix: f, field: 'spec.containers[name="a"]', params: {a: 1}}]
-  tests: [{name: t, pod: {spec: {containers: []}}, expect: {deny: [denies]}}]
+  tests: [{name: t, pod: {spec: {containers: [{name: a}]}}, expect: {deny: [denies], warn: [own]}}]
 `,
 	} {
 		t.Run(name, func(t *testing.T) { parse(t, spec) })

@@ -1,5 +1,22 @@
 package policy
 
+import (
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// LabelsOf are the labels of a namespace as the API server has them: it adds the name, which manifests leave out.
+func LabelsOf(namespace string, labels map[string]string) map[string]string {
+	if namespace == "" || labels[corev1.LabelMetadataName] == namespace {
+		return labels
+	}
+	all := map[string]string{}
+	maps.Copy(all, labels)
+	all[corev1.LabelMetadataName] = namespace
+	return all
+}
+
 // SystemNamespaces are Kubernetes' own, and those that AKS and its add-ons install. The chart excludes the same by
 // default, whatever their labels say.
 var SystemNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "aks-command", "aks-istio-egress", "aks-istio-ingress", "aks-istio-system",

@@ -81,6 +81,14 @@ func (p *Policy) Warnings(now time.Time) []string {
 			warnings = append(warnings, fmt.Sprintf("spec.exemptions[%d] of %s expired on %s and has no effect", i, e.Owner, e.Expires.Format(time.DateOnly)))
 		}
 	}
+	for i, ns := range p.doc.Spec.Namespaces {
+		for j, before := range p.doc.Spec.Namespaces[:i] {
+			if before.Match.covers(ns.Match) {
+				warnings = append(warnings, fmt.Sprintf("spec.namespaces[%d] has no effect: spec.namespaces[%d] stands before it and matches all that it does", i, j))
+				break
+			}
+		}
+	}
 	return warnings
 }
 
@@ -116,14 +124,14 @@ func (p *Policy) compile() (mistakes []error) {
 	for i, item := range p.elements(node, "namespaces", len(spec.Namespaces)) {
 		ns := spec.Namespaces[i]
 		p.ns = append(p.ns, p.compileParams(ns.Rules, item, p.params, fail))
-		checkGlobs(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
+		checkNames(fmt.Sprintf("spec.namespaces[%d].match.names", i), ns.Match.Names, item, fail)
 		area{p, item, fail}.logModes(fmt.Sprintf("spec.namespaces[%d].", i), ns.Logs)
 	}
 	ignored, _ := lookup(node, "ignoreContainers")
-	checkGlobs("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)
+	checkNames("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)
 	requesters, _ := lookup(node, "allowedRequesters")
 	checkGlobs("spec.allowedRequesters", spec.AllowedRequester, requesters, fail)
-	if t := spec.Templates; t != nil && *t < Warn {
+	if t := spec.Templates; t != nil && (*t == Audit || *t == Off && !p.partial) { // else it could not be read, which was told
 		where, _ := lookup(node, "templates")
 		fail(where, "spec.templates: one of warn, deny")
 	}
@@ -137,9 +145,7 @@ func (p *Policy) compile() (mistakes []error) {
 		ids[e.ID] = true
 	}
 	for i, item := range p.elements(node, "tests", len(spec.Tests)) {
-		for _, missing := range missingFields(item, "name", spec.Tests[i].Name, "pod", string(spec.Tests[i].Pod)) {
-			fail(item, "spec.tests[%d]: %s is missing", i, missing)
-		}
+		p.checkTest(fmt.Sprintf("spec.tests[%d]", i), spec.Tests[i], item, fail)
 	}
 	a := area{p, node, fail}
 	a.keyVault(spec.KeyVault)
@@ -169,7 +175,7 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 		switch {
 		case !known && p.unread(id):
 		case !known:
-			fail(where, "unknown rule %q (twelvefold explain lists the rules)", id)
+			fail(where, "%s", p.unknownRule(id))
 		case setting.Params.IsZero():
 		case info.Params == nil:
 			fail(where, "rule %s takes no params", id)
@@ -187,6 +193,9 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 				told = true
 				fail(at, "rule %s: params: %s", id, mistake)
 			})
+			if i := p.customIndex(id); i >= 0 {
+				p.custom[i].checkParams(&setting.Params, fail)
+			}
 			if checked, ok := value.Interface().(interface{ Validate() error }); ok && !told {
 				if err := checked.Validate(); err != nil {
 					fail(where, "rule %s: params: %v", id, err)
@@ -196,28 +205,6 @@ func (p *Policy) compileParams(settings map[string]RuleSetting, node *yaml.Node,
 		}
 	}
 	return params
-}
-
-func (p *Policy) checkExemption(name string, e Exemption, where *yaml.Node, fail failFunc) {
-	expires := ""
-	if !e.Expires.IsZero() {
-		expires = "set"
-	}
-	for _, missing := range missingFields(where, "reason", e.Reason, "owner", e.Owner, "expires", expires) {
-		fail(where, "%s: %s is missing", name, missing)
-	}
-	if len(e.Rules) == 0 && !(p.partial && given(where, "rules")) {
-		fail(where, "%s: rules is empty", name)
-	}
-	for _, id := range e.Rules {
-		if _, known := p.lookup(id); !known && !p.unread(id) {
-			fail(where, "%s: unknown rule %q (twelvefold explain lists the rules)", name, id)
-		}
-	}
-	if e.Workload != "" && e.Workload != "*" && !strings.Contains(e.Workload, "/") { // it would match nothing
-		fail(where, "%s.workload: %q names no kind; want Kind/name, such as Deployment/%s", name, e.Workload, e.Workload)
-	}
-	checkGlobs(name, []string{e.Namespace, e.Workload, e.Container}, where, fail)
 }
 
 // elements are the nodes of a list that has been read, as many as were read. The lines of a list that lost an element to a
@@ -263,15 +250,7 @@ func given(n *yaml.Node, field string) bool {
 	return value != nil && (value.Kind != yaml.ScalarNode || strings.TrimSpace(value.Value) != "") && value.ShortTag() != "!!null"
 }
 
-func checkGlobs(name string, globs []string, where *yaml.Node, fail failFunc) {
-	for _, glob := range globs {
-		if _, err := path.Match(glob, ""); err != nil {
-			fail(where, "%s: %q is not a valid pattern", name, glob)
-		}
-	}
-}
-
-// matchesAny says whether one of the globs matches. A * also matches across slashes' absence: names hold none.
+// matchesAny says whether one of the globs matches. A * stops at a slash, which names don't hold.
 func matchesAny(globs []string, name string) bool {
 	return slices.ContainsFunc(globs, func(glob string) bool {
 		ok, _ := path.Match(glob, name)

@@ -21,6 +21,28 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// The first entry that matches counts, so one behind another that matches more is dead.
+func TestWarningsOfNamespaces(t *testing.T) {
+	for match, want := range map[string]int{
+		`{names: [prod-a]}`:                          1,
+		`{names: ["prod-*"], labels: {tier: prod}}`:  1,
+		`{names: [prod-a, dev]}`:                     0,
+		`{names: ["*-a"]}`:                           0,
+		`{labels: {tier: prod}}`:                     0,
+		`{names: [shop], labels: {tier: dev, a: b}}`: 1,
+		`{}`: 0,
+	} {
+		p := parse(t, "  namespaces: [{match: {names: [\"prod-*\"]}}, {match: {labels: {tier: dev}}}, {match: "+match+"}]\n")
+		if got := p.Warnings(time.Time{}); len(got) != want {
+			t.Errorf("%s: %q", match, got)
+		}
+	}
+	want := "spec.namespaces[1] has no effect: spec.namespaces[0] stands before it and matches all that it does"
+	if got := parse(t, "  namespaces: [{}, {match: {names: [a]}}]\n").Warnings(time.Time{}); len(got) != 1 || got[0] != want {
+		t.Errorf("%q; want %q", got, want)
+	}
+}
+
 // The API server drops a warning with control characters, and cuts a long one.
 func TestFindingWarning(t *testing.T) {
 	f := policy.Finding{Rule: "denies", Factor: "V", Path: "spec.a", Message: "seen", Fix: "write:\n\tb: \"c\""}

@@ -1,12 +1,11 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,12 +76,13 @@ func scalarAt(n *yaml.Node, path ...string) string {
 
 // UnmarshalYAML reads a date.
 func (d *Date) UnmarshalYAML(n *yaml.Node) error {
-	t, err := time.Parse(time.DateOnly, n.Value)
-	if err != nil {
-		return lineError(n, fmt.Errorf("%q is not a date like 2027-03-31", n.Value))
-	}
-	d.Time = t
-	return nil
+	return readWord(n, &d.Time, func(word string) (time.Time, error) {
+		t, err := time.Parse(time.DateOnly, word)
+		if err != nil {
+			return t, fmt.Errorf("%q is not a date like 2027-03-31", word)
+		}
+		return t, nil
+	})
 }
 
 // UnmarshalYAML reads a reference as a string or as a mapping.
@@ -141,36 +141,85 @@ func copyParams(from, into any) error {
 
 // decodeParams reads a rule's parameters over its defaults, strictly. Mistakes are told with their line, 0 if it is unknown.
 func decodeParams(n *yaml.Node, into any, fail func(line int, mistake string)) {
-	tell := func(err error, only *regexp.Regexp, lineOf func(text string, line int) int) {
-		var mistakes *yaml.TypeError
-		switch {
-		case err == nil, errors.Is(err, io.EOF): // params without a value
-		case errors.As(err, &mistakes):
-			for _, text := range mistakes.Errors {
-				if only == nil || only.MatchString(text) {
-					line, rest := cutLine(text)
-					fail(lineOf(text, line), inWords(rest))
+	var mistakes *yaml.TypeError
+	switch err := n.Decode(into); {
+	case err == nil, errors.Is(err, io.EOF): // params without a value
+	case errors.As(err, &mistakes):
+		for _, text := range mistakes.Errors {
+			line, rest := cutLine(text)
+			fail(line, inWords(rest))
+		}
+	default:
+		fail(0, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	unknownFields(n, reflect.TypeOf(into), func(key *yaml.Node) { fail(key.Line, fmt.Sprintf("unknown field %q", key.Value)) })
+}
+
+// unknownFields finds the keys of a text that its type has no field for. yaml.v3 would tell of them too, but for a node, and
+// it says nothing of what is beside a key that is written twice. Types that read themselves are asked for nothing.
+func unknownFields(n *yaml.Node, t reflect.Type, found func(key *yaml.Node)) {
+	type visit struct {
+		n *yaml.Node
+		t reflect.Type
+	}
+	seen := map[visit]bool{} // of aliases, each is looked at once
+	var walk func(n *yaml.Node, t reflect.Type)
+	walk = func(n *yaml.Node, t reflect.Type) {
+		for n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if seen[visit{n, t}] || t == reflect.TypeFor[yaml.Node]() || reflect.PointerTo(t).Implements(reflect.TypeFor[yaml.Unmarshaler]()) {
+			return
+		}
+		seen[visit{n, t}] = true
+		if n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice {
+			for _, item := range n.Content {
+				walk(item, t.Elem())
+			}
+		}
+		if n.Kind != yaml.MappingNode || t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
+			return
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			switch {
+			case key.ShortTag() == "!!merge" && value.Kind == yaml.SequenceNode:
+				for _, item := range value.Content {
+					walk(item, t)
+				}
+			case key.ShortTag() == "!!merge":
+				walk(value, t)
+			case t.Kind() == reflect.Map:
+				walk(value, t.Elem())
+			default:
+				if field := fieldOf(t, key.Value); field == nil {
+					found(key)
+				} else {
+					walk(value, field)
 				}
 			}
-		default:
-			fail(0, strings.TrimPrefix(err.Error(), "yaml: "))
 		}
 	}
-	err := n.Decode(into)
-	tell(err, nil, func(_ string, line int) int { return line })
+	walk(n, t)
+}
 
-	// A node is not decoded strictly. Anchors may stand elsewhere in the document, so it is the value that is written anew.
-	var value any
-	if n.Decode(&value) != nil {
-		return // told
+// fieldOf is the type of the field that yaml.v3 puts a key into; nil if there is none.
+func fieldOf(t reflect.Type, key string) reflect.Type {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		if options == "inline" {
+			if inline := fieldOf(field.Type, key); inline != nil {
+				return inline
+			}
+		} else if name == key {
+			return field.Type
+		}
 	}
-	text, err := yaml.Marshal(value)
-	if err == nil {
-		decoder := yaml.NewDecoder(bytes.NewReader(text))
-		decoder.KnownFields(true)
-		err = decoder.Decode(into)
-	}
-	tell(err, unknownField, func(text string, _ int) int { return lineOfKey(n, unknownField.FindStringSubmatch(text)[1]) })
+	return nil
 }
 
 // cutLine takes the line from one of yaml.v3's mistakes.
@@ -181,17 +230,4 @@ func cutLine(mistake string) (line int, rest string) {
 	}
 	line, _ = strconv.Atoi(mistake[found[2]:found[3]])
 	return line, mistake[found[1]:]
-}
-
-// lineOfKey finds a key at any depth; 0 if there is none.
-func lineOfKey(n *yaml.Node, key string) int {
-	if k, _ := entry(n, key); k != nil {
-		return k.Line
-	}
-	for _, child := range n.Content {
-		if line := lineOfKey(child, key); line > 0 {
-			return line
-		}
-	}
-	return 0
 }

@@ -70,6 +70,30 @@ func TestPatchedPodIsTheJudgedPod(t *testing.T) {
 	})
 }
 
+// The scan and the command line judge a cluster alike: what either knows of Key Vault and of defaults is another matter.
+func TestTheScanJudgesAsTheCommandLine(t *testing.T) {
+	apart := []string{"keyvault", "requests-missing", "memory-limit-missing"}
+	eachFixture(t, func(t *testing.T, in review.Input) {
+		judged := func(in review.Input) (found []string) {
+			verdict, err := review.Full(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range verdict.Findings {
+				if !slices.Contains(apart, f.Rule) {
+					found = append(found, fmt.Sprintf("%s %s", f.Level, f))
+				}
+			}
+			return found
+		}
+		scanned := in
+		scanned.Facts.Offline, scanned.Facts.Running = false, true
+		if diff := cmp.Diff(judged(in), judged(scanned)); diff != "" {
+			t.Errorf("(-command line +scan):\n%s", diff)
+		}
+	})
+}
+
 // A second pass, as reinvocationPolicy IfNeeded makes it, changes nothing, and has nothing to refuse.
 func TestSecondPassChangesNothing(t *testing.T) {
 	eachFixture(t, func(t *testing.T, in review.Input) {

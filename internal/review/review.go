@@ -112,14 +112,15 @@ func Open(in Input) (*Pod, error) {
 	}
 	edit, err := podpatch.Decode(template.JSON)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", in.Object.Kind, in.Object.Name, err)
+		return nil, fmt.Errorf("%s %s: %s", in.Object.Kind, in.Object.Name, manifest.InWords(err))
 	}
 	facts := in.Facts
+	facts.NamespaceLabels = policy.LabelsOf(facts.Namespace, facts.NamespaceLabels)
 	if template.Path == "" {
 		if pod := edit.Pod(); pod.DeletionTimestamp != nil || mirrors(pod, facts) {
 			return nil, nil
 		}
-		facts.Workload = ownerOf(edit.Pod())
+		facts.Workload = OwnerOf(edit.Pod())
 	} else {
 		facts.Template = true
 		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
@@ -211,17 +212,17 @@ func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (
 // such pods: from anyone else the annotation would be a way around the rules.
 func mirrors(pod *corev1.Pod, facts policy.Facts) bool {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	return mirror && (facts.Offline || slices.Contains(facts.RequesterGroups, "system:nodes"))
+	return mirror && (facts.Offline || facts.Running || slices.Contains(facts.RequesterGroups, "system:nodes"))
 }
 
-// ownerOf is the workload of a pod by its metadata: its Deployment rather than the ReplicaSet in between, whose name
-// ends in the pod's template hash.
-func ownerOf(pod *corev1.Pod) policy.Workload {
+// OwnerOf is the workload of a pod, or of what makes pods, by its metadata: its Deployment rather than the ReplicaSet in
+// between, whose name ends in the pod's template hash.
+func OwnerOf(pod metav1.Object) policy.Workload {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil {
 		return policy.Workload{}
 	}
-	if hash := pod.Labels["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
+	if hash := pod.GetLabels()["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
 		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok {
 			return policy.Workload{Kind: "Deployment", Name: name}
 		}

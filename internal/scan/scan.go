@@ -194,6 +194,7 @@ func (s *Scanner) workloads(ctx context.Context, p *pass, namespace string) (all
 			continue
 		}
 		input := s.Input(ctx, object)
+		input.Facts.Running = true
 		surroundings.Add(&input.Facts)
 		input.Facts.Twins, input.Facts.Labels = s.twins.Of, p.labels
 		verdict, err := review.Full(input)

@@ -170,6 +170,23 @@ func TestNotLookedAt(t *testing.T) {
 	w.metrics(t)
 }
 
+// Nobody asks for a pod that runs: its operator is taken for what made it, as by check --cluster, and an exemption by either
+// name holds.
+func TestPodsOfAnOperator(t *testing.T) {
+	operators := func(name, image string) *corev1.Pod {
+		p := barePod(name)
+		p.Spec = pod(image)
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "core.strimzi.io/v1", Kind: "StrimziPodSet", Name: name, UID: "s", Controller: new(true)}}
+		return p
+	}
+	w := newWorld(t, operators("kafka-0", "app:latest"), operators("zookeeper-0", "app:latest"), operators("bridge-0", "app:latest"))
+	w.policy = `{profile: off, rules: {mutable-tag: {level: deny}, bare-pod: {level: deny}}, exemptions: [
+		{rules: [mutable-tag], workload: "StrimziPodSet/kafka-*", reason: r, owner: o, expires: 2099-01-01},
+		{rules: [mutable-tag], workload: "Pod/zookeeper-*", reason: r, owner: o, expires: 2099-01-01}]}`
+	w.scan(t)
+	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 1`)
+}
+
 func TestEvent(t *testing.T) {
 	d := deployment("api", "app:latest")
 	w := newWorld(t, d, barePod("p"))

@@ -216,7 +216,7 @@ func (c *Card) count() {
 				r := rules[f.Rule]
 				if r == nil {
 					topic, _ := explain.Find(f.Rule) // a rule of the policy's own has no page
-					r = &Rule{ID: f.Rule, Title: topic.Title, Factor: f.Factor}
+					r = &Rule{ID: f.Rule, Title: cmp.Or(topic.Title, f.Message), Factor: f.Factor}
 					rules[f.Rule] = r
 				}
 				r.Findings++

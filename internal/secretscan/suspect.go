@@ -59,6 +59,9 @@ func Suspect(name, value string) bool {
 		!objectName.MatchString(value)
 }
 
+// SecretName says whether a name is that of a secret, whatever stands behind it.
+func SecretName(name string) bool { return secretName(wordsOf(name)) }
+
 // Entropy is Shannon's, in bits a character.
 func Entropy(text string) float64 {
 	counts := map[rune]float64{}

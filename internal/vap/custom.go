@@ -29,7 +29,7 @@ func custom(c policy.Custom, effective *policy.Effective) (v validation, reason 
 		{"params", params},
 		{"ns", `{"name": dyn(namespaceObject.metadata.name), "labels": dyn(namespaceObject.metadata.?labels.orValue({}))}`},
 	}}
-	if c.MessageExpression != "" {
+	if c.MessageExpression != "" && !mayShowSecret.MatchString(c.MessageExpression) {
 		if text, err := translate(c.MessageExpression); err == nil { // else the fixed message does
 			v.messageExpression = fmt.Sprintf("%s + (%s) + %s", quote(fmt.Sprintf("%s/%s: ", c.RuleInfo.Factor, c.RuleInfo.ID)), text, quote(policy.OneLine(fix)))
 		}
@@ -41,6 +41,10 @@ var names = map[string]string{expression.Pod: expression.Object, expression.Name
 
 // mayBeAbsent are fields that are always there for the webhook's expressions.
 var mayBeAbsent = regexp.MustCompile(`\bobject\.metadata\.(labels|annotations)\b`)
+
+// mayShowSecret are fields that people write secrets into. The API server shows what an expression makes of them, where the
+// webhook falls back to the fixed message.
+var mayShowSecret = regexp.MustCompile(`\b(env|command|args|annotations|httpHeaders|httpGet)\b`)
 
 func translate(text string) (string, error) {
 	text = mayBeAbsent.ReplaceAllString(expression.Rename(text, names), "object.metadata.?$1.orValue({})")

@@ -1,15 +1,20 @@
 package vap
 
 import (
+	"encoding/json"
+	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/expression"
 	"twelvefold.dev/internal/policy/rules"
+	"twelvefold.dev/internal/review"
 )
 
 var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -74,6 +79,20 @@ func TestCustomRulesThatCannotBeExported(t *testing.T) {
 	}
 }
 
+// The API server would show what a message makes of a secret.
+func TestCustomMessagesThatMayShowSecrets(t *testing.T) {
+	rule := "  customRules:\n  - {id: own, factor: I, level: deny, message: fixed, expression: \"object.spec.containers.size() > 1\", messageExpression: %s}\n"
+	for expression, exported := range map[string]bool{
+		`"'made of ' + string(object.spec.containers[0].name)"`:         true,
+		`"'made of ' + string(object.spec.containers[0].env[0].value)"`: false,
+		`"'made of ' + string(object.metadata['annotations']['a'])"`:    false,
+	} {
+		if got := strings.Contains(export(t, fmt.Sprintf(rule, expression)), "made of"); got != exported {
+			t.Errorf("%s is exported: %t", expression, got)
+		}
+	}
+}
+
 // An exemption that has ended is none; one of a later day must be exported anew by then.
 func TestExemptions(t *testing.T) {
 	if text := export(t, "  exemptions:\n  - {rules: [mutable-tag], namespace: old, reason: r, owner: o, expires: 2026-11-01}\n"); !strings.Contains(text, "^(?:old)$") {
@@ -81,6 +100,48 @@ func TestExemptions(t *testing.T) {
 	}
 	if text := export(t, "  exemptions:\n  - {rules: [mutable-tag], namespace: old, reason: r, owner: o, expires: 2026-10-31}\n"); strings.Contains(text, "^(?:old)$") {
 		t.Error("an expired exemption holds")
+	}
+}
+
+// The pods of a CronJob name its Job alone, and a bare pod names nothing.
+func TestExemptedWorkloads(t *testing.T) {
+	all := ""
+	for id := range forms {
+		all += id + ": {level: deny}, "
+	}
+	p := parse(t, "  rules: {"+all+"}\n"+`  allowedRequesters: [somebody]
+  namespaces: [{match: {names: [shop]}, environment: production}]
+  exemptions:
+  - {rules: [mutable-tag], workload: CronJob/backup, reason: r, owner: o, expires: 2027-01-01}
+  - {rules: [mutable-tag], workload: Pod/probe, reason: r, owner: o, expires: 2027-01-01}
+`)
+	denies := judgesOf(t, p)["mutable-tag"]
+	for _, test := range []struct {
+		name, owners string
+		want         bool
+	}{
+		{"backup-29402280-x", `{"apiVersion": "batch/v1", "kind": "Job", "name": "backup-29402280", "controller": true}`, false},
+		{"backup-2-x", `{"apiVersion": "batch/v1", "kind": "Job", "name": "backup-2", "controller": true}`, true},
+		{"probe", "", false},
+		{"probe", `{"apiVersion": "batch/v1", "kind": "Job", "name": "probe", "controller": true}`, true},
+		{"backup", "", true},
+		{"probe", `{"apiVersion": "example.com/v1", "kind": "Probe", "name": "a", "controller": true}`, false},
+		{"a", `{"apiVersion": "example.com/v1", "kind": "Probe", "name": "probe", "controller": true}`, true},
+	} {
+		data := []byte(`{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "` + test.name + `", "ownerReferences": [` + test.owners + `]}, "spec": {"containers": [{"name": "a", "image": "a:latest"}]}}`)
+		var object map[string]any
+		if err := json.Unmarshal(data, &object); err != nil {
+			t.Fatal(err)
+		}
+		if got := denies(t, object); got != test.want {
+			t.Errorf("%s of %s: exported: denied is %t", test.name, test.owners, got)
+		}
+		verdict, err := review.Judge(review.Input{Policy: p, Object: manifest.Object{APIVersion: "v1", Kind: "Pod", JSON: data},
+			Facts: policy.Facts{Now: now, Namespace: "shop", Requester: "somebody"}})
+		found := slices.ContainsFunc(verdict.Findings, func(f policy.Finding) bool { return f.Rule == "mutable-tag" })
+		if err != nil || found != test.want {
+			t.Errorf("%s of %s: webhook: %v, %v", test.name, test.owners, verdict.Findings, err)
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ func (e *exporter) variables(info policy.RuleInfo, f form) []variable {
 		{"owners", `variables.byController ? object.metadata.?ownerReferences.orValue([]).filter(o, o.?controller.orValue(false)) : []`},
 		{"hash", `"-" + object.metadata.?labels[?"pod-template-hash"].orValue("")`},
 		{"workload", workload},
+		{"exemptable", exemptable},
 		{"containers", containers(all, e.ignored(info))},
 		{"running", containers(`variables.spec.containers + variables.spec.?initContainers.orValue([]).filter(c, c.?restartPolicy.orValue("") == "Always")`, e.ignored(info))},
 	}
@@ -52,6 +53,12 @@ const podWorkload = `variables.owners.size() == 0 ? "" :` +
 	` variables.owners[0].kind == "ReplicaSet" && variables.hash != "-" && variables.owners[0].name.endsWith(variables.hash)` +
 	` ? "Deployment/" + variables.owners[0].name.substring(0, variables.owners[0].name.size() - variables.hash.size())` +
 	` : variables.owners[0].kind + "/" + variables.owners[0].name`
+
+// exemptable are the names by which exemptions know a pod: its workload, the CronJob of its Job, and its own where none of
+// Kubernetes' workloads made it.
+var exemptable = `[variables.workload]` +
+	` + (variables.workload.matches("^Job/.*-[0-9]{8}$") ? ["Cron" + variables.workload.substring(0, variables.workload.size() - 9)] : [])` +
+	` + (request.kind.kind != "Pod" || variables.workload.matches("^(` + strings.Join(policy.WorkloadKinds, "|") + `)/") ? [] : ["Pod/" + object.metadata.?name.orValue("")])`
 
 func byController(allowed []string) string {
 	user := `request.userInfo.?username.orValue("")`
@@ -93,7 +100,7 @@ func workload(pattern string) string {
 	if pattern == "" || pattern == "*" {
 		return "true"
 	}
-	return glob("variables.workload", pattern)
+	return fmt.Sprintf("variables.exemptable.exists(w, %s)", glob("w", pattern))
 }
 
 // matches is the condition under which a namespace is selected.

@@ -140,7 +140,7 @@ func compile(text string, want *cel.Type, ofAnyType func(*cel.Ast) string) (p *P
 	case got.IsExactType(cel.DynType):
 		return nil, []Error{{1, ofAnyType(ast)}}
 	case !got.IsExactType(want):
-		return nil, []Error{{1, fmt.Sprintf("it makes a %s; want a %s", got, want)}}
+		return nil, []Error{{1, fmt.Sprintf("its type is %s; want %s", got, want)}}
 	}
 	program, err := env.Program(ast, cel.InterruptCheckFrequency(100))
 	if err != nil {
@@ -150,7 +150,8 @@ func compile(text string, want *cel.Type, ofAnyType func(*cel.Ast) string) (p *P
 }
 
 func mistakeOf(issue *cel.Error) Error {
-	return Error{max(1, issue.Location.Line()), strings.ReplaceAll(oneLine(issue.Message), compiledNamespace, Namespace)}
+	text := strings.ReplaceAll(oneLine(issue.Message), compiledNamespace, Namespace)
+	return Error{max(1, issue.Location.Line()), strings.TrimSuffix(text, " (in container '')")}
 }
 
 var admission = sync.OnceValues(func() (*cel.Env, error) {

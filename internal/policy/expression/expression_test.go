@@ -56,8 +56,8 @@ func TestMistakesAreFoundWhenCompiled(t *testing.T) {
 	for text, want := range map[string]string{
 		"object.":                          "1 Syntax error",
 		"true &&\nfalse &&\nnope":          "3 undeclared reference to 'nope'",
-		"a &&\nb":                          "1 undeclared reference to 'a' (in container '') 2 undeclared reference to 'b'", // all of them
-		`"text"`:                           "1 it makes a string; want a bool",
+		"a &&\nb":                          "1 undeclared reference to 'a' 2 undeclared reference to 'b'", // all of them
+		`"text"`:                           "1 its type is string; want bool",
 		`object.spec`:                      "1 it may be anything, not only true or false; compare it: object.spec == true, or ask whether it is there: has(object.spec)",
 		`params.a ? object.spec : false`:   "1 it may be anything, not only true or false; compare it: (params.a ? object.spec : false) == true",
 		`authorizer.path("/").allowed()`:   "1 undeclared reference to 'authorizer'",
@@ -75,7 +75,7 @@ func TestMistakesAreFoundWhenCompiled(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"true":                           "it makes a bool; want a string",
+		"true":                           "its type is bool; want string",
 		"object.metadata.name":           "it may be anything, not only text; write string(object.metadata.name)",
 		"[object][0]":                    "it may be anything, not only text; write string([object][0])",
 		"'a' + object.metadata.name":     "",

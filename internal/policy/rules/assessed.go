@@ -11,5 +11,10 @@ func Assessed(s *Subject) map[policy.Factor]bool {
 			assessed[r.Factor] = true
 		}
 	}
+	for _, c := range s.Policy.Custom() {
+		if s.Policy.Level(c.RuleInfo, nil, policy.Deny) > policy.Off {
+			assessed[c.RuleInfo.Factor] = true
+		}
+	}
 	return assessed
 }

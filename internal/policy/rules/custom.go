@@ -3,6 +3,7 @@ package rules
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -23,7 +24,7 @@ func judgeCustom(s *Subject, report func(policy.Finding)) {
 	for _, c := range custom {
 		f := policy.Finding{Rule: c.RuleInfo.ID, Factor: c.RuleInfo.Factor, Level: s.Policy.Level(c.RuleInfo, nil, policy.Deny),
 			Path: cmp.Or(c.Field, "spec"), Fix: c.Fix, Custom: true}
-		if f.Level == policy.Off || s.Policy.Exempt(f, s.Workload, s.Facts.Now) != nil {
+		if f.Level == policy.Off || s.lifted(f) {
 			continue
 		}
 		right, err := false, err
@@ -38,7 +39,7 @@ func judgeCustom(s *Subject, report func(policy.Finding)) {
 		case right:
 			continue
 		default:
-			f.Message = message(c, variables, budget)
+			f.Message = s.message(c, variables, budget)
 		}
 		report(f)
 	}
@@ -47,11 +48,11 @@ func judgeCustom(s *Subject, report func(policy.Finding)) {
 // maxMessage bounds the message of a custom rule, in runes.
 const maxMessage = 512
 
-func message(c policy.Custom, variables map[string]any, budget *expression.Budget) string {
+func (s *Subject) message(c policy.Custom, variables map[string]any, budget *expression.Budget) string {
 	text := ""
 	if c.Text != nil {
 		made, err := c.Text.String(variables, budget)
-		if err == nil && !showsSecret(made) {
+		if err == nil && !s.showsSecret(made) {
 			text = policy.OneLine(made)
 		}
 	}
@@ -62,11 +63,24 @@ func message(c policy.Custom, variables map[string]any, budget *expression.Budge
 	return text
 }
 
-func showsSecret(text string) bool {
-	_, secret := secretscan.Find("", text)
-	_, url := secretscan.FindURL(text)
-	return secret || url
+// showsSecret looks for what is a secret by its own form, and for what the pod says under a secret's name.
+func (s *Subject) showsSecret(message string) bool {
+	if _, found := secretscan.Find("", message); found {
+		return true
+	}
+	if _, found := secretscan.FindURL(message); found {
+		return true
+	}
+	for t := range s.texts() {
+		if len(t.Value) >= minSecret && strings.Contains(message, t.Value) && (secretscan.SecretName(t.Name) || t.suspect()) {
+			return true
+		}
+	}
+	return false
 }
+
+// minSecret is the length of what is kept out of messages: a shorter text stands in others by chance.
+const minSecret = 5
 
 // variables are what expressions see: the pod as the API server will show it, and its namespace. Labels and annotations
 // are there even if there are none, so that has(object.metadata.labels.team) is an answer.

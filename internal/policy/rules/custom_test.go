@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
 	"twelvefold.dev/internal/policy/rules"
@@ -57,6 +59,19 @@ spec: {customRules: [{id: team, factor: I, level: deny, expression: has(object.m
 	}
 	if !denies(object(`"team":"b"`), object("")) {
 		t.Error("what became wrong doesn't deny")
+	}
+}
+
+// A factor that only a rule of the policy's own looks at has been looked at.
+func TestCustomRulesAssess(t *testing.T) {
+	p, err := policy.Parse([]byte("apiVersion: "+policy.APIVersion+"\nkind: "+policy.Kind+`
+spec: {profile: off, rules: {on: {level: audit}}, customRules: [{id: on, factor: VII, expression: "true", message: m}, {id: off, factor: I, expression: "true", message: m}]}`), rules.Catalogue{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := rules.Assessed(rules.NewSubject(&corev1.Pod{}, p.For("shop", nil), reviewtest.Facts))
+	if !got["VII"] || len(got) != 1 {
+		t.Errorf("assessed: %v", got)
 	}
 }
 

@@ -3,7 +3,6 @@ package rules
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -70,12 +69,10 @@ func (s *Subject) labelled(keys []string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { return s.Pod.Labels[key] != "" })
 }
 
-var scheduled = regexp.MustCompile(`-[0-9]{8}$`)
-
 // appOfWorkload is the workload's name. A Job that a CronJob makes ends in the minute it was due, which no app is called after.
 func (s *Subject) appOfWorkload() string {
-	if s.Workload.Kind == "Job" {
-		return scheduled.ReplaceAllString(s.Workload.Name, "")
+	if cronJob, scheduled := s.Workload.CronJob(); scheduled {
+		return cronJob.Name
 	}
 	return s.Workload.Name
 }

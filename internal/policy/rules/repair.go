@@ -73,7 +73,7 @@ func (s *Subject) wants(r *Rule) bool {
 
 // exempted says whether a rule is lifted here from the pod as a whole, or from one of its containers.
 func (s *Subject) exempted(r *Rule, container string) bool {
-	return s.Policy.Exempt(policy.Finding{Rule: r.ID, Container: container}, s.Workload, s.Facts.Now) != nil
+	return s.lifted(policy.Finding{Rule: r.ID, Container: container})
 }
 
 // repaired says what was done to a field of the container.

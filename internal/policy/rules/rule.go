@@ -119,7 +119,7 @@ func (s *Subject) finding(r *Rule, v Violation) (policy.Finding, bool) {
 	}
 	f := policy.Finding{Rule: r.ID, Factor: r.Factor, Level: s.Policy.Level(r.RuleInfo, v.Levels, highest),
 		Path: v.Path, Message: v.Message, Fix: v.Fix, Container: v.Container, OfWorkload: v.OfWorkload}
-	if f.Level == policy.Off || s.Policy.Exempt(f, s.Workload, s.Facts.Now) != nil {
+	if f.Level == policy.Off || s.lifted(f) {
 		return f, false
 	}
 	return f, true

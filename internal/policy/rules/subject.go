@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -112,6 +113,14 @@ func (s *Subject) app() *corev1.Container {
 // teams says whether a container is the team's. Istio's own placeholder has the image auto.
 func (s *Subject) teams(c *corev1.Container) bool {
 	return !s.Policy.Ignored(c.Name) && c.Image != "auto"
+}
+
+// lifted says whether an exemption covers a finding. A pod that none of Kubernetes' own workloads made may be named itself,
+// also where it is not known whether an operator really asks for it.
+func (s *Subject) lifted(f policy.Finding) bool {
+	pod := policy.Workload{Kind: "Pod", Name: cmp.Or(s.Pod.Name, s.Pod.GenerateName)}
+	return s.Policy.Exempt(f, s.Workload, s.Facts.Now) != nil ||
+		!slices.Contains(policy.WorkloadKinds, s.Workload.Kind) && s.Policy.Exempt(f, pod, s.Facts.Now) != nil
 }
 
 // IsJob says whether the pod runs to its end: it belongs to a Job or CronJob.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -166,7 +167,7 @@ func (s *Store) reject(ctx context.Context, configMap *corev1.ConfigMap, problem
 func truncate(text string) string {
 	const most = 800
 	if len(text) > most {
-		return text[:most] + "…"
+		return strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }

@@ -3,10 +3,12 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -103,6 +105,25 @@ func TestABrokenPolicyLeavesTheLastGoodOneInForce(t *testing.T) {
 	}
 	if want := []string{hashOf(t, strict), hashOf(t, lax)}; !slices.Equal(told, want) {
 		t.Errorf("told of %v, want %v", told, want)
+	}
+}
+
+type events []string
+
+func (e *events) Eventf(_, _ runtime.Object, _, _, _, format string, args ...any) {
+	*e = append(*e, fmt.Sprintf(format, args...))
+}
+
+// An Event has 1024 bytes, and every text in it whole characters.
+func TestALongMistakeFitsAnEvent(t *testing.T) {
+	for shift := range 2 {
+		s, _ := newStore(nil, configMap(name, broken+strings.Repeat("x", shift)+strings.Repeat("ü", 1000)+": 1\n"), configMap(lastGood, ""))
+		var told events
+		s.Recorder = &told
+		reconciled(t, s)
+		if len(told) != 1 || len(told[0]) > 1024 || !utf8.ValidString(told[0]) {
+			t.Errorf("Events %q", told)
+		}
 	}
 }
 
