@@ -29,7 +29,7 @@ func respond(object manifest.Object, findings []policy.Finding, onlyWarn bool) *
 		switch {
 		case f.Level == policy.Deny && !onlyWarn:
 			denied = append(denied, f)
-		case f.Level == policy.Deny:
+		case f.Grave():
 			grave = append(grave, f.Warning())
 		case f.Level == policy.Warn:
 			warnings = append(warnings, f.Warning())

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -188,23 +189,34 @@ func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (
 	if err != nil {
 		return v, nil //nolint:nilerr // an old object that can't be read excuses nothing
 	}
-	type key struct{ rule, path, message string }
-	before := map[key]bool{}
+	before := map[fault]int{}
 	for _, f := range old.Findings {
-		before[key{f.Rule, f.Path, f.Message}] = true
+		before[faultOf(f)]++
 	}
 	kept := v.Findings[:0]
 	for _, f := range v.Findings {
-		if before[key{f.Rule, f.Path, f.Message}] {
+		if fault := faultOf(f); before[fault] > 0 {
+			before[fault]--
 			if !s.Facts.Template {
 				continue
 			}
+			f.DeniesPods = f.Level == policy.Deny
 			f.Level = min(f.Level, policy.Warn)
 		}
 		kept = append(kept, f)
 	}
 	v.Findings = kept
 	return v, nil
+}
+
+// fault is what stays of a finding when fields move: a port or an argument that is put before another, a container with a
+// new name.
+type fault struct{ rule, field, message string }
+
+var moving = regexp.MustCompile(`\[[0-9]+\]|ontainers\[name="[^"]*"\]`)
+
+func faultOf(f policy.Finding) fault {
+	return fault{f.Rule, moving.ReplaceAllString(f.Path, "[]"), f.Message}
 }
 
 // mirrors says whether a pod only shows a static pod, which runs whether it is admitted or not. Only kubelets make
