@@ -57,7 +57,7 @@ func (i Inventory) UnreadKinds() (kinds []string) {
 	return kinds
 }
 
-// List lists a namespace. Workloads that can't be read are an error; another kind that may not be read, or that is broken,
+// List lists a namespace. A required kind that can't be read is an error; another one that may not be read, or that is broken,
 // is told of in the inventory; kinds that the API server does not have hold nothing.
 func (l *Lister) List(ctx context.Context, namespace string) (Inventory, error) {
 	kinds := l.Kinds
@@ -70,7 +70,7 @@ func (l *Lister) List(ctx context.Context, namespace string) (Inventory, error) 
 		switch {
 		case err == nil:
 			found.Objects = append(found.Objects, objects...)
-		case !kind.Workload && (apierrors.IsForbidden(err) || apierrors.IsInternalError(err)): // as of a CRD whose conversion is broken
+		case !kind.Required && (apierrors.IsForbidden(err) || apierrors.IsInternalError(err)): // as of a CRD whose conversion is broken
 			found.Unread = append(found.Unread, Unread{kind, err})
 		default:
 			return Inventory{}, fmt.Errorf("%s: %w", kind.Name(), err)
@@ -146,7 +146,10 @@ func over(object *unstructured.Unstructured) bool {
 			}
 		}
 		return ended || owned(object)
-	case "Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicaSet":
+	case "ReplicaSet": // scaled down, it is what an operator keeps of an earlier rollout
+		replicas, found, _ := unstructured.NestedInt64(object.Object, "spec", "replicas")
+		return owned(object) || metav1.GetControllerOf(object) != nil && found && replicas == 0
+	case "Deployment", "StatefulSet", "DaemonSet", "CronJob":
 		return owned(object)
 	}
 	return false

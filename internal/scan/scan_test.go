@@ -136,16 +136,17 @@ func TestKinds(t *testing.T) {
 		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: appsv1.StatefulSetSpec{Template: template}},
 		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "ds"}, Spec: appsv1.DaemonSetSpec{Template: template}},
 		&batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template}}}},
-		job("j"), barePod("p"))
+		job("j"), barePod("p"), &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: "canary-1", OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Name: "canary", UID: "r", Controller: new(true)}}}, Spec: appsv1.ReplicaSetSpec{Template: template}})
 	w.scan(t)
 	var about []string
 	for _, e := range w.events {
 		about = append(about, strings.Fields(e)[1])
 	}
-	if diff := cmp.Diff([]string{"Deployment/d", "StatefulSet/s", "DaemonSet/ds", "CronJob/c", "Job/j", "Pod/p"}, about); diff != "" {
+	if diff := cmp.Diff([]string{"Deployment/d", "StatefulSet/s", "DaemonSet/ds", "CronJob/c", "Job/j", "Pod/p", "ReplicaSet/canary-1"}, about); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
 	}
-	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 5`, `{level="warn",namespace="shop",rule="bare-pod"} 1`)
+	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 6`, `{level="warn",namespace="shop",rule="bare-pod"} 1`)
 	w.asked = nil
 	w.scan(t)
 	if want := len(inventory.Workloads) + len(inventory.Companions); len(w.asked) != want {
