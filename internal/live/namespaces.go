@@ -18,7 +18,7 @@ import (
 
 // System says whether a namespace is left alone: by its name, or by the labels that AKS excludes from all webhooks.
 func System(name string, labels map[string]string) bool {
-	return slices.Contains(policy.SystemNamespaces, name) || labels["control-plane"] == "true" || labels["kubernetes.azure.com/managedby"] == "aks"
+	return slices.Contains(policy.SystemNamespaces, name) || policy.OfAKS(labels)
 }
 
 // Namespace is one to be read.
