@@ -94,8 +94,10 @@ func TestCertificateRotation(t *testing.T) {
 	until(t, "both replicas are ready", func() bool {
 		return replicas[0].Ready(nil) == nil && replicas[1].Ready(nil) == nil
 	})
-	// The API server learns of a caBundle a moment after we do: the only time that a request may fail.
-	until(t, "the first pod is admitted", func() bool { return createPod(t, ns) == nil })
+	// The API server learns of the webhooks and of a caBundle a moment after we do: the only time that a request may fail.
+	until(t, "the first pod is admitted by us", func() bool {
+		return createPod(t, ns) == nil && len(replicas[0].used())+len(replicas[1].used()) > 0
+	})
 
 	deadline := time.Now().Add(3 * time.Minute)
 	pace := time.NewTicker(10 * time.Millisecond) // leaves something of the machine to other tests
