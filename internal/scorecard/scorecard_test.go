@@ -3,6 +3,7 @@ package scorecard_test
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,22 @@ func TestWorkloads(t *testing.T) {
 	}
 	if !slices.IsSortedFunc(c.Workloads, func(a, b scorecard.Workload) int { return int(b.Worst - a.Worst) }) {
 		t.Errorf("the worst is not first: %q", names)
+	}
+}
+
+// A page of thousands of workloads has what was found behind the grid: whoever has a keyboard or a small screen need not go through it.
+func TestNavigation(t *testing.T) {
+	text := string(page(t, card(t)))
+	_, nav, _ := strings.Cut(text, "<nav ")
+	nav, _, _ = strings.Cut(nav, "</nav>")
+	links := regexp.MustCompile(`href="#([a-z]+)"`).FindAllStringSubmatch(nav, -1)
+	if len(links) != 4 {
+		t.Errorf("links %q", links)
+	}
+	for _, link := range links {
+		if !strings.Contains(text, `id="`+link[1]+`"`) {
+			t.Errorf("no part %s", link[1])
+		}
 	}
 }
 
