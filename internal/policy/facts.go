@@ -24,6 +24,7 @@ type Facts struct {
 	WorkloadSpec    *WorkloadSpec // of the workload under review; nil where only the pod is known
 	Template        bool          // the pod is a workload's template, judged as if its controller made it
 	Offline         bool          // no request: an object that the command line judges
+	Running         bool          // no request: an object that the background scan found
 	AgentImage      string        // the image of injected agent containers
 	// ServiceAccount holds the annotations of the pod's service account.
 	ServiceAccount map[string]string
@@ -125,9 +126,9 @@ func (k Kubernetes) AtLeast(minor int) bool {
 }
 
 // Controlled is the workload that really made the pod. An ownerReference alone can be forged, so it counts only where
-// a controller asks, where a template is judged, or offline.
+// a controller asks, where a template is judged, or where nobody asks.
 func (f Facts) Controlled(allowed []string) Workload {
-	if f.Template || f.Offline || f.RequestedByController(allowed) {
+	if f.Template || f.Offline || f.Running || f.RequestedByController(allowed) {
 		return f.Workload
 	}
 	return Workload{}

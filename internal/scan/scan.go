@@ -139,7 +139,7 @@ func (s *Scanner) beginReports(ctx context.Context) *Reports {
 	}
 	if err := s.Reports.begin(ctx); err != nil {
 		if ctx.Err() == nil {
-			s.Log.Warn("no report is written: the cluster needs the CRD reports.openreports.io", "error", err)
+			s.Log.Warn("no report is written in this pass", "error", err)
 		}
 		return nil
 	}
@@ -194,6 +194,7 @@ func (s *Scanner) workloads(ctx context.Context, p *pass, namespace string) (all
 			continue
 		}
 		input := s.Input(ctx, object)
+		input.Facts.Running = true
 		surroundings.Add(&input.Facts)
 		input.Facts.Twins, input.Facts.Labels = s.twins.Of, p.labels
 		verdict, err := review.Full(input)

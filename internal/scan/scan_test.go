@@ -171,6 +171,22 @@ func TestNotLookedAt(t *testing.T) {
 	w.metrics(t)
 }
 
+// A pod that an operator made is none that nobody replaces, and its workload can be exempt: nobody asks for it who could forge the owner.
+func TestPodsOfAnOperator(t *testing.T) {
+	var pods []client.Object
+	for _, name := range []string{"kafka", "zookeeper"} {
+		p := barePod(name + "-0")
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "core.strimzi.io/v1beta2", Kind: "StrimziPodSet", Name: name, UID: "s", Controller: new(true)}}
+		p.Spec.Containers[0].Image = "kafka:latest"
+		pods = append(pods, p)
+	}
+	w := newWorld(t, pods...)
+	w.policy = "{profile: off, rules: {mutable-tag: {level: deny}, bare-pod: {level: warn}}, exemptions: [" +
+		"{rules: [mutable-tag], namespace: shop, workload: StrimziPodSet/zookeeper, reason: r, owner: o, expires: 2999-01-01}]}"
+	w.scan(t)
+	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 1`)
+}
+
 func TestEvent(t *testing.T) {
 	d := deployment("api", "app:latest")
 	w := newWorld(t, d, barePod("p"))
