@@ -58,7 +58,7 @@ func (i Inventory) UnreadKinds() (kinds []string) {
 }
 
 // List lists a namespace. A required kind that can't be read is an error; another one that may not be read, or that is broken,
-// is told of in the inventory; kinds that the API server does not have hold nothing.
+// is told of in the inventory, and holds nothing where the API server does not have it.
 func (l *Lister) List(ctx context.Context, namespace string) (Inventory, error) {
 	kinds := l.Kinds
 	if kinds == nil {
@@ -91,7 +91,7 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 			options = append(options, kind.Labels)
 		}
 		switch err := l.Client.List(ctx, list, options...); {
-		case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		case !kind.Required && (meta.IsNoMatchError(err) || apierrors.IsNotFound(err)):
 			if l.absent == nil {
 				l.absent = map[schema.GroupVersionKind]bool{}
 			}

@@ -172,6 +172,7 @@ func TestExpiredPage(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for kind, err := range map[string]error{
 		"Deployment": apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", errors.New("no")),
+		"CronJob":    apierrors.NewNotFound(schema.GroupResource{Group: "batch", Resource: "cronjobs"}, ""), // every API server has it: this one is not well
 		"Service":    errors.New("connection refused"),
 	} {
 		s := &server{refused: map[string]error{kind: err}}
