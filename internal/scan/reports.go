@@ -47,7 +47,7 @@ func (r *Reports) begin(ctx context.Context) error {
 	list.SetGroupVersionKind(reportKind.GroupVersion().WithKind(reportKind.Kind + "List"))
 	for first := true; first || list.GetContinue() != ""; first = false {
 		err := r.Client.List(ctx, list, client.MatchingLabels{managedLabel: source}, client.Limit(inventory.PageSize), client.Continue(list.GetContinue()))
-		if meta.IsNoMatchError(err) {
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 			return fmt.Errorf("the cluster needs the CRD reports.openreports.io: %w", err)
 		} else if err != nil {
 			return fmt.Errorf("reports: %w", err)

@@ -69,8 +69,9 @@ func TestCertificateRotation(t *testing.T) {
 	var log syncBuffer
 	options := certs.Options{
 		Namespace: ns, Service: name, Secret: name, Configuration: name,
-		CALifetime: 36 * time.Second, LeafLifetime: 8 * time.Second, Settle: 2 * time.Second, Poll: 500 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(&log, nil)),
+		CALifetime: 48 * time.Second, LeafLifetime: 10 * time.Second, Settle: 5 * time.Second, // the API server has to hear of a CA meanwhile
+		Poll: 500 * time.Millisecond,
+		Log:  slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
