@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/policy"
@@ -264,9 +265,12 @@ func newFolder(inputs []review.Input) folder {
 		if _, ok, err := in.Object.Template(); ok && err == nil {
 			f.makesPods[self] = true
 		}
-		if controller, ok := controllerOf(in.Object); ok {
-			controller.Namespace = self.Namespace
-			f.controllers[self] = controller
+		var object struct{ Metadata metav1.ObjectMeta }
+		if json.Unmarshal(in.Object.JSON, &object) != nil {
+			continue // the review says what is wrong with it
+		}
+		if owner := policy.OwnerOf(&object.Metadata); owner.Kind != "" {
+			f.controllers[self] = workload{Namespace: self.Namespace, Kind: owner.Kind, Name: owner.Name}
 		}
 	}
 	return f
@@ -282,34 +286,6 @@ func (f folder) owner(w workload) workload {
 		w = above
 	}
 	return w
-}
-
-// controllerOf is the controller that an object names. A pod that says so belongs to the Deployment rather than to the
-// ReplicaSet in between, which the input need not hold.
-func controllerOf(o manifest.Object) (workload, bool) {
-	var meta struct {
-		Metadata struct {
-			Labels          map[string]string
-			OwnerReferences []struct {
-				Kind, Name string
-				Controller bool
-			}
-		}
-	}
-	if json.Unmarshal(o.JSON, &meta) != nil {
-		return workload{}, false
-	}
-	for _, owner := range meta.Metadata.OwnerReferences {
-		if !owner.Controller {
-			continue
-		}
-		hash := meta.Metadata.Labels["pod-template-hash"]
-		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && owner.Kind == "ReplicaSet" {
-			return workload{Kind: "Deployment", Name: name}, true
-		}
-		return workload{Kind: owner.Kind, Name: owner.Name}, true
-	}
-	return workload{}, false
 }
 
 func scaledToZero(o manifest.Object) bool {

@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/mutate"
@@ -120,7 +118,7 @@ func Open(in Input) (*Pod, error) {
 		if pod := edit.Pod(); pod.DeletionTimestamp != nil || mirrors(pod, facts) {
 			return nil, nil
 		}
-		facts.Workload = ownerOf(edit.Pod())
+		facts.Workload = policy.OwnerOf(edit.Pod())
 	} else {
 		facts.Template = true
 		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
@@ -224,19 +222,4 @@ func faultOf(f policy.Finding) fault {
 func mirrors(pod *corev1.Pod, facts policy.Facts) bool {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
 	return mirror && (facts.Offline || slices.Contains(facts.RequesterGroups, "system:nodes"))
-}
-
-// ownerOf is the workload of a pod by its metadata: its Deployment rather than the ReplicaSet in between, whose name
-// ends in the pod's template hash.
-func ownerOf(pod *corev1.Pod) policy.Workload {
-	owner := metav1.GetControllerOf(pod)
-	if owner == nil {
-		return policy.Workload{}
-	}
-	if hash := pod.Labels["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
-		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok {
-			return policy.Workload{Kind: "Deployment", Name: name}
-		}
-	}
-	return policy.Workload{Kind: owner.Kind, Name: owner.Name}
 }

@@ -74,6 +74,19 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// A dump as the docs have it made holds no ReplicaSets: pods name their Deployment all the same.
+func TestDumpWithoutReplicaSets(t *testing.T) {
+	c := load(t, "testdata/dump.yaml")
+	var names []string
+	for _, w := range c.Workloads {
+		names = append(names, w.Name)
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, []string{"api", "canary-1-x", "night"}) || c.Owned != 4 {
+		t.Errorf("workloads %q, %d left out", names, c.Owned)
+	}
+}
+
 func TestForgedOwner(t *testing.T) {
 	if c := load(t, hostile); c.Owned != 0 || len(c.Workloads) != 3 {
 		t.Errorf("an ownerReference with another UID hides a pod: %d left out, %d workloads", c.Owned, len(c.Workloads))
