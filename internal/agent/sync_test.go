@@ -56,7 +56,7 @@ func (p *pod) sync(t *testing.T, plan keyvault.Plan, rotation string) *sidecar {
 			}
 		},
 	}
-	go func() { s.ended <- a.Run(ctx, append([]string{"sync", "--deadline", "5s"}, p.args...)) }()
+	go func() { s.ended <- a.Run(ctx, append([]string{"sync", "--deadline", "1m"}, p.args...)) }()
 	t.Cleanup(func() {
 		cancel()
 		log := s.text()

@@ -107,7 +107,7 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 			if over(&list.Items[i]) {
 				continue
 			}
-			object, err := read(&list.Items[i])
+			object, err := Read(&list.Items[i])
 			if err != nil {
 				return nil, err
 			}
@@ -119,7 +119,8 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 	}
 }
 
-func read(object *unstructured.Unstructured) (manifest.Object, error) {
+// Read is an object of the API server as the engine takes it, without managed fields.
+func Read(object *unstructured.Unstructured) (manifest.Object, error) {
 	object.SetManagedFields(nil)
 	data, err := object.MarshalJSON()
 	if err != nil {
