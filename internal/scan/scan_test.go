@@ -346,13 +346,21 @@ func TestObjectsBeside(t *testing.T) {
 	w.metrics(t)
 }
 
-// Environments are compared from the first pass on, and with what is known of one that can't be read just now.
-func TestEnvironments(t *testing.T) {
-	staging, production := deployment("api", "app:1"), deployment("api", "other:1")
+// twins are environments of one app that run different images.
+func twins(t *testing.T) (w *world, staging *appsv1.Deployment) {
+	t.Helper()
+	staging = deployment("api", "app:1")
+	production := deployment("api", "other:1")
 	staging.Namespace, production.Namespace = "staging", "production"
-	w := newWorld(t, staging, production)
+	w = newWorld(t, staging, production)
 	w.policy = "{profile: off, rules: {parity-drift: {level: audit}}}"
 	w.namespaces = []string{"production", "staging"}
+	return w, staging
+}
+
+// Environments are compared from the first pass on, and with what is known of one that can't be read just now.
+func TestEnvironments(t *testing.T) {
+	w, _ := twins(t)
 	both := []string{`{level="audit",namespace="production",rule="parity-drift"} 1`, `{level="audit",namespace="staging",rule="parity-drift"} 1`}
 	w.scan(t)
 	w.metrics(t, both...)
@@ -369,11 +377,7 @@ func TestEnvironments(t *testing.T) {
 
 // A replica that leads again knows nothing of what another one has seen in the meantime.
 func TestLeaderAgain(t *testing.T) {
-	staging, production := deployment("api", "app:1"), deployment("api", "other:1")
-	staging.Namespace, production.Namespace = "staging", "production"
-	w := newWorld(t, staging, production)
-	w.policy = "{profile: off, rules: {parity-drift: {level: audit}}}"
-	w.namespaces = []string{"production", "staging"}
+	w, staging := twins(t)
 	w.scan(t)
 	staging.Spec.Template.Spec.Containers[0].Image = "other:1"
 	staging.ResourceVersion = ""
