@@ -255,6 +255,23 @@ func TestOneEventADay(t *testing.T) {
 	})
 }
 
+// What was told of workloads that are no more is forgotten, though another namespace can't be read for days.
+func TestToldIsForgotten(t *testing.T) {
+	gone, other := deployment("gone", "app:latest"), deployment("other", "app:latest")
+	other.Namespace = "other"
+	w := newWorld(t, gone, other)
+	w.namespaces = []string{"shop", "other"}
+	w.scan(t)
+	w.broken = "other"
+	if err := w.Client.Delete(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	w.scan(t)
+	if len(w.told) != 1 || w.told[other.UID].namespace != "other" {
+		t.Errorf("it remembers %v", w.told)
+	}
+}
+
 func TestEventsOfAPassAreBounded(t *testing.T) {
 	var objects []client.Object
 	for i := range maxEvents + 50 {
