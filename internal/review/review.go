@@ -211,10 +211,10 @@ func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (
 // new name.
 type fault struct{ rule, field, message string }
 
-var moving = regexp.MustCompile(`\[[0-9]+\]|ontainers\[name="[^"]*"\]`)
+var moving = regexp.MustCompile(`([cC]ontainers)\[name="[^"]*"\]|\[[0-9]+\]`)
 
 func faultOf(f policy.Finding) fault {
-	return fault{f.Rule, moving.ReplaceAllString(f.Path, "[]"), f.Message}
+	return fault{f.Rule, moving.ReplaceAllString(f.Path, "$1[]"), f.Message}
 }
 
 // mirrors says whether a pod only shows a static pod, which runs whether it is admitted or not. Only kubelets make
