@@ -26,7 +26,7 @@ func TestAzureIdentity(t *testing.T) {
 	}
 	for name, mode := range modes {
 		without := get[*appsv1.Deployment](t, render(t, mode...), "Deployment/twelvefold-webhook").Spec.Template.Spec
-		if text := strings.Join(without.Containers[0].Args, " "); strings.Contains(text, "azure") {
+		if text := strings.Join(without.Containers[0].Args, " "); strings.Contains(text, "--azure-") {
 			t.Errorf("%s: without an identity: %s", name, text)
 		}
 		template := get[*appsv1.Deployment](t, render(t, append(mode[:len(mode):len(mode)], clientID, tenantID)...), "Deployment/twelvefold-webhook").Spec.Template

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -138,6 +139,8 @@ func TestSystemNamespacesAreExcluded(t *testing.T) {
 	if diff := cmp.Diff(policy.SystemNamespaces, chart.ExcludedNamespaces); diff != "" {
 		t.Errorf("(-code +chart):\n%s", diff)
 	}
+	container := get[*appsv1.Deployment](t, render(t, "excludedNamespaces={kube-system,infra}"), "Deployment/twelvefold-webhook").Spec.Template.Spec.Containers[0]
+	mustHaveArg(t, container, "--excluded-namespaces=kube-system,infra") // for the scan and rollouts
 	for label, value := range map[string]string{"control-plane": "true", "kubernetes.azure.com/managedby": "aks"} {
 		if !live.System("shop", map[string]string{label: value}) {
 			t.Errorf("a namespace with %s: %s is read", label, value)

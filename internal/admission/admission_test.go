@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -274,6 +275,49 @@ func TestAnUpdateIsJudgedByWhatItMakesWorse(t *testing.T) {
 	}
 }
 
+// What stands in a workload's template already refuses no update of it, wherever it has moved to, and warns of what becomes of its pods.
+func TestAnOldFaultMoves(t *testing.T) {
+	template := func(containers string) string {
+		return `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[` + containers + `]}}}}`
+	}
+	const (
+		first  = `{"name":"a","image":"a:1.2","ports":[{"containerPort":80,"hostPort":80}],"args":["--db=postgres://a:hunter2@db/a"]}`
+		second = `{"name":"b","image":"b:1.2"}`
+	)
+	old := template(first + "," + second)
+	update := func(document, containers string) *admissionv1.AdmissionResponse {
+		t.Helper()
+		s := newServer(t, "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: "+document+"\n")
+		return s.ask(t, "/validate", "Deployment", template(containers), `,"operation":"UPDATE","oldObject":`+old)
+	}
+	for name, containers := range map[string]string{
+		"nothing has moved":   first + `,{"name":"b","image":"b:1.3"}`,
+		"in another order":    second + "," + first,
+		"with another name":   strings.Replace(first, `"a"`, `"web"`, 1) + "," + second,
+		"behind another port": strings.Replace(first, `[{"containerPort":80`, `[{"containerPort":8080},{"containerPort":80`, 1) + "," + second,
+		"behind another word": strings.Replace(first, `"args":[`, `"args":["--verbose",`, 1) + "," + second,
+	} {
+		for _, document := range []string{"{templates: deny}", "{templates: warn}"} {
+			got := update(document, containers)
+			if !got.Allowed {
+				t.Errorf("%s, %s: refused: %+v", name, document, got.Result.Details.Causes)
+			}
+			if len(got.Warnings) < 2 || !strings.HasPrefix(got.Warnings[0], "its pods will be denied: ") || !strings.HasPrefix(got.Warnings[1], "its pods will be denied: ") {
+				t.Errorf("%s, %s: warnings %q", name, document, got.Warnings)
+			}
+		}
+	}
+	for name, containers := range map[string]string{
+		"one more port":     strings.Replace(first, `"ports":[`, `"ports":[{"containerPort":81,"hostPort":81},`, 1) + "," + second,
+		"one more secret":   strings.Replace(first, `"args":[`, `"args":["--cache=postgres://a:other@db/a",`, 1) + "," + second,
+		"another container": first + "," + strings.Replace(first, `"a"`, `"web"`, 1),
+	} {
+		if got := update("{templates: deny}", containers); got.Allowed || len(got.Result.Details.Causes) > 2 {
+			t.Errorf("%s: %+v", name, got.Result)
+		}
+	}
+}
+
 func TestReferencesInEphemeralContainersAreRefused(t *testing.T) {
 	s := newServer(t, "")
 	pod := func(value string) string {
@@ -408,7 +452,7 @@ func TestWarningsFitTheAPIServer(t *testing.T) {
 	for _, line := range got {
 		total += len(line)
 	}
-	if total > 4096 || len(got) < 10 || !strings.HasPrefix(got[len(got)-1], "twelvefold: and ") {
+	if total > 4096 || len(got) < 10 || !strings.HasPrefix(got[len(got)-1], fmt.Sprintf("twelvefold: and %d more; ", len(lines)-(len(got)-1))) {
 		t.Errorf("%d lines of %d characters, the last one %q", len(got), total, got[len(got)-1])
 	}
 }

@@ -29,7 +29,7 @@ func respond(object manifest.Object, findings []policy.Finding, onlyWarn bool) *
 		switch {
 		case f.Level == policy.Deny && !onlyWarn:
 			denied = append(denied, f)
-		case f.Level == policy.Deny:
+		case f.Grave():
 			grave = append(grave, f.Warning())
 		case f.Level == policy.Warn:
 			warnings = append(warnings, f.Warning())
@@ -101,15 +101,19 @@ const maxWarnings = 4096 - 100
 // Warnings are the lines that the API server delivers: each once, and as many as fit. The last one counts the rest.
 func Warnings(lines []string) []string {
 	var kept []string
+	seen := map[string]bool{}
 	total := 0
-	for i, line := range lines {
-		if slices.Contains(kept, line) {
+	for _, line := range lines {
+		if seen[line] {
 			continue
 		}
-		if total += utf8.RuneCountInString(line); total > maxWarnings {
-			return append(kept, fmt.Sprintf("twelvefold: and %d more; `twelvefold check` lists all", len(lines)-i))
+		seen[line] = true
+		if total += utf8.RuneCountInString(line); total <= maxWarnings {
+			kept = append(kept, line)
 		}
-		kept = append(kept, line)
+	}
+	if more := len(seen) - len(kept); more > 0 {
+		kept = append(kept, fmt.Sprintf("twelvefold: and %d more; `twelvefold check` lists all", more))
 	}
 	return kept
 }

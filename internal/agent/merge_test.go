@@ -17,18 +17,8 @@ import (
 
 	"twelvefold.dev/internal/agent"
 	"twelvefold.dev/internal/metricsmerge"
+	"twelvefold.dev/test/freeport"
 )
-
-// freePort is one that nothing listens on, at least a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0") // free on all addresses: merge and tail listen on them
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 func mergePlan(port int, target string) string {
 	return fmt.Sprintf(`%s={"port":%d,"targets":[{"source":"app","port":%s,"path":"/metrics"}]}`, metricsmerge.PlanEnv, port, target[strings.LastIndexByte(target, ':')+1:])
@@ -49,7 +39,7 @@ func TestMergeServesUntilItIsStopped(t *testing.T) {
 	}))
 	defer app.Close()
 	defer close(hang)
-	port := freePort(t)
+	port := freeport.Find(t)
 	c := exec.Command(agentBinary(t), "merge")
 	c.Env = []string{mergePlan(port, app.URL)}
 	stderr, err := c.StderrPipe()

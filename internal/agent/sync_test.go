@@ -56,7 +56,7 @@ func (p *pod) sync(t *testing.T, plan keyvault.Plan, rotation string) *sidecar {
 			}
 		},
 	}
-	go func() { s.ended <- a.Run(ctx, append([]string{"sync", "--deadline", "5s"}, p.args...)) }()
+	go func() { s.ended <- a.Run(ctx, append([]string{"sync", "--deadline", "1m"}, p.args...)) }()
 	t.Cleanup(func() {
 		cancel()
 		log := s.text()
@@ -105,7 +105,7 @@ func (s *sidecar) idle(t *testing.T) time.Duration {
 		return d
 	case code := <-s.ended:
 		t.Fatalf("sync ended with %d; log:\n%s", code, s.text())
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("sync does not come to wait; log:\n%s", s.text())
 	}
 	return 0
@@ -126,7 +126,7 @@ func (s *sidecar) end(t *testing.T) (code int) {
 	case code = <-s.ended:
 	case d := <-s.waits:
 		t.Fatalf("sync waits %v; log:\n%s", d, s.text())
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("sync does not end; log:\n%s", s.text())
 	}
 	return code
@@ -175,7 +175,7 @@ var slow = emulator.Fault{Delay: time.Hour}
 // waitForRequest waits until a request to a host is under way.
 func (p *pod) waitForRequest(t *testing.T, host string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); p.requests(host)[0] == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); p.requests(host)[0] == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("no request comes")
 		}
@@ -504,7 +504,7 @@ func TestSyncStopsWhileAzureIsSlow(t *testing.T) {
 		if code != agent.ExitOK || strings.Contains(s.text(), "cannot refresh") {
 			t.Errorf("exit code %d, log:\n%s", code, s.text())
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("sync goes on")
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"twelvefold.dev/internal/agent"
 	"twelvefold.dev/internal/logs"
+	"twelvefold.dev/test/freeport"
 )
 
 // startTail runs the command until stop.
@@ -50,7 +51,7 @@ func TestTailServesMetrics(t *testing.T) {
 	if err := os.WriteFile(name, []byte("one\ntwo\nthree\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	plan := logs.Plan{MetricsPort: freePort(t), Files: []logs.File{
+	plan := logs.Plan{MetricsPort: freeport.Find(t), Files: []logs.File{
 		{Container: "app", Path: `/var/log/"app".log`, Mount: name},
 		{Container: "side", Path: "/logs/*.txt", Mount: dir + "/*.txt"},
 	}}
@@ -58,7 +59,7 @@ func TestTailServesMetrics(t *testing.T) {
 	var text string
 	has := func(line string) bool { return strings.Contains("\n"+text, "\n"+line+"\n") }
 	app, side := `{file="/var/log/\"app\".log",log_container="app"} `, `{file="/logs/*.txt",log_container="side"} `
-	for deadline := time.Now().Add(20 * time.Second); !has("twelvefold_tail_lines_total"+app+"3") || !has("twelvefold_tail_lag_bytes"+app+"0"); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !has("twelvefold_tail_lines_total"+app+"3") || !has("twelvefold_tail_lag_bytes"+app+"0"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time; metrics: %s", text)
 		}

@@ -272,9 +272,12 @@ func newFolder(inputs []review.Input) folder {
 		if _, ok, err := in.Object.Template(); ok && err == nil {
 			f.makesPods[self] = true
 		}
-		if controller, ok := controllerOf(in.Object); ok {
-			controller.Namespace = self.Namespace
-			f.controllers[self] = controller
+		var object struct{ Metadata metav1.ObjectMeta }
+		if json.Unmarshal(in.Object.JSON, &object) != nil {
+			continue // the review says what is wrong with it
+		}
+		if owner := policy.OwnerOf(&object.Metadata); owner.Kind != "" {
+			f.controllers[self] = workload{Namespace: self.Namespace, Kind: owner.Kind, Name: owner.Name}
 		}
 	}
 	return f
@@ -290,17 +293,6 @@ func (f folder) owner(w workload) workload {
 		w = above
 	}
 	return w
-}
-
-// controllerOf is what made an object. A pod that says so belongs to the Deployment rather than to the ReplicaSet in between,
-// which the input need not hold.
-func controllerOf(o manifest.Object) (workload, bool) {
-	var meta struct{ Metadata metav1.ObjectMeta }
-	if json.Unmarshal(o.JSON, &meta) != nil {
-		return workload{}, false
-	}
-	owner := review.OwnerOf(&meta.Metadata)
-	return workload{Kind: owner.Kind, Name: owner.Name}, owner.Kind != ""
 }
 
 func ended(o manifest.Object) bool {

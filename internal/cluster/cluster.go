@@ -42,6 +42,7 @@ type Cluster struct {
 	Live      client.Reader
 	Discovery discovery.ServerVersionInterface
 	Objects   *Objects
+	Excluded  []string // namespaces that are left alone, whatever their labels
 	Log       *slog.Logger
 
 	versions atomic.Pointer[policy.Kubernetes]
@@ -53,16 +54,20 @@ func (c *Cluster) NamespaceLabels(ctx context.Context, name string) map[string]s
 	return object.Labels
 }
 
-// OptedIn are the names of the namespaces that are opted in.
+// OptedIn are the names of the namespaces that the webhook is called for: opted in, neither excluded nor AKS's own, and not
+// about to go.
 func (c *Cluster) OptedIn(ctx context.Context) ([]string, error) {
 	var list metav1.PartialObjectMetadataList
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
 	if err := c.Cache.List(ctx, &list, client.MatchingLabels{OptInLabel: "enabled"}); err != nil {
 		return nil, err
 	}
-	names := make([]string, len(list.Items))
-	for i, namespace := range list.Items {
-		names[i] = namespace.Name
+	var names []string
+	for _, namespace := range list.Items {
+		if namespace.DeletionTimestamp != nil || slices.Contains(c.Excluded, namespace.Name) || policy.OfAKS(namespace.Labels) {
+			continue
+		}
+		names = append(names, namespace.Name)
 	}
 	return names, nil
 }

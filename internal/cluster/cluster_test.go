@@ -3,8 +3,10 @@ package cluster_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -98,5 +100,26 @@ func TestAServiceAccountThatCannotBeReadIsAnError(t *testing.T) {
 				t.Errorf("%v %s", err, diff)
 			}
 		})
+	}
+}
+
+// What works in the background leaves alone what the webhook is never called for.
+func TestOptedIn(t *testing.T) {
+	var objects []client.Object
+	for name, label := range map[string]string{"shop": "", "kube-system": "", "twelvefold": "", "mesh": "kubernetes.azure.com/managedby=aks", "gatekeeper": "control-plane=true"} {
+		labels := map[string]string{cluster.OptInLabel: "enabled"}
+		if key, value, found := strings.Cut(label, "="); found {
+			labels[key] = value
+		}
+		objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}})
+	}
+	leaving := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "leaving", Labels: map[string]string{cluster.OptInLabel: "enabled"},
+		DeletionTimestamp: &metav1.Time{Time: time.Now()}, Finalizers: []string{"kubernetes"}}}
+	out := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "out", Labels: map[string]string{cluster.OptInLabel: "disabled"}}}
+	c := &cluster.Cluster{Cache: fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(append(objects, leaving, out)...).Build(),
+		Excluded: []string{"kube-system", "twelvefold"}}
+	got, err := c.OptedIn(t.Context())
+	if diff := cmp.Diff([]string{"shop"}, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }

@@ -58,8 +58,8 @@ func (i Inventory) UnreadKinds() (kinds []string) {
 	return kinds
 }
 
-// List lists a namespace. Workloads that can't be read are an error; another kind that may not be read, or that is broken,
-// is told of in the inventory; kinds that the API server does not have hold nothing.
+// List lists a namespace. A required kind that can't be read is an error; another one that may not be read, or that is broken,
+// is told of in the inventory, and holds nothing where the API server does not have it.
 func (l *Lister) List(ctx context.Context, namespace string) (Inventory, error) {
 	kinds := l.Kinds
 	if kinds == nil {
@@ -71,7 +71,7 @@ func (l *Lister) List(ctx context.Context, namespace string) (Inventory, error) 
 		switch {
 		case err == nil:
 			found.Objects = append(found.Objects, objects...)
-		case !kind.Workload && (apierrors.IsForbidden(err) || apierrors.IsInternalError(err)): // as of a CRD whose conversion is broken
+		case !kind.Required && (apierrors.IsForbidden(err) || apierrors.IsInternalError(err)): // as of a CRD whose conversion is broken
 			found.Unread = append(found.Unread, Unread{kind, err})
 		default:
 			return Inventory{}, fmt.Errorf("%s: %w", kind.Name(), err)
@@ -92,7 +92,7 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 			options = append(options, kind.Labels)
 		}
 		switch err := l.Client.List(ctx, list, options...); {
-		case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		case !kind.Required && (meta.IsNoMatchError(err) || apierrors.IsNotFound(err)):
 			if l.absent == nil {
 				l.absent = map[schema.GroupVersionKind]bool{}
 			}
@@ -108,7 +108,7 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 			if over(&list.Items[i]) {
 				continue
 			}
-			object, err := read(&list.Items[i])
+			object, err := Read(&list.Items[i])
 			if err != nil {
 				return nil, err
 			}
@@ -120,7 +120,8 @@ func (l *Lister) list(ctx context.Context, namespace string, kind Kind) (all []m
 	}
 }
 
-func read(object *unstructured.Unstructured) (manifest.Object, error) {
+// Read is an object of the API server as the engine takes it, without managed fields.
+func Read(object *unstructured.Unstructured) (manifest.Object, error) {
 	object.SetManagedFields(nil)
 	data, err := object.MarshalJSON()
 	if err != nil {
@@ -132,7 +133,10 @@ func read(object *unstructured.Unstructured) (manifest.Object, error) {
 // over says whether there is nothing to mend in a workload: its owner is looked at, it is being deleted, or it has ended.
 func over(object *unstructured.Unstructured) bool {
 	switch object.GetKind() {
-	case "Pod", "Job", "Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicaSet":
+	case "ReplicaSet": // scaled down, it is what an operator keeps of an earlier rollout
+		replicas, found, _ := unstructured.NestedInt64(object.Object, "spec", "replicas")
+		return Ended(object) || owned(object) || metav1.GetControllerOf(object) != nil && found && replicas == 0
+	case "Pod", "Job", "Deployment", "StatefulSet", "DaemonSet", "CronJob":
 		return Ended(object) || owned(object)
 	}
 	return object.GetDeletionTimestamp() != nil

@@ -108,16 +108,17 @@ func TestOwners(t *testing.T) {
 		meta.OwnerReferences = []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: "o", UID: "o", Controller: new(true)}}
 		return meta
 	}
-	l := (&server{}).lister(&appsv1.StatefulSet{ObjectMeta: by("prometheus", "monitoring.coreos.com/v1", "Prometheus")}, &corev1.Pod{ObjectMeta: by("broker", "core.strimzi.io/v1", "StrimziPodSet")},
+	history := &appsv1.ReplicaSet{ObjectMeta: by("canary-0", "argoproj.io/v1alpha1", "Rollout"), Spec: appsv1.ReplicaSetSpec{Replicas: new(int32)}}
+	alone := &appsv1.ReplicaSet{ObjectMeta: in("shop", "alone"), Spec: history.Spec}
+	l := (&server{}).lister(history, alone, &appsv1.StatefulSet{ObjectMeta: by("prometheus", "monitoring.coreos.com/v1", "Prometheus")}, &corev1.Pod{ObjectMeta: by("broker", "core.strimzi.io/v1", "StrimziPodSet")},
 		&batchv1.Job{ObjectMeta: by("night-1", "batch/v1", "CronJob")}, &corev1.Pod{ObjectMeta: by("night-1-x", "batch/v1", "Job")}, &corev1.Pod{ObjectMeta: by("mirror", "v1", "Node")},
 		&appsv1.ReplicaSet{ObjectMeta: by("api-1", "apps/v1", "Deployment")}, &appsv1.ReplicaSet{ObjectMeta: by("canary-1", "argoproj.io/v1alpha1", "Rollout")})
-	l.Kinds = append(inventory.Workloads[:len(inventory.Workloads):len(inventory.Workloads)],
-		inventory.Kind{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), Resource: "replicasets"})
+	l.Kinds = inventory.Workloads
 	found, err := l.List(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"apps/v1 StatefulSet/prometheus", "v1 Pod/broker", "apps/v1 ReplicaSet/canary-1"}
+	want := []string{"apps/v1 StatefulSet/prometheus", "v1 Pod/broker", "apps/v1 ReplicaSet/alone", "apps/v1 ReplicaSet/canary-1"}
 	if diff := cmp.Diff(want, names(found)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -160,7 +161,7 @@ func TestExpiredPage(t *testing.T) {
 			pods.SetContinue("more")
 			return nil
 		}}).Build()
-	l := inventory.Lister{Client: c, Kinds: []inventory.Kind{{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Resource: "pods", Workload: true}}}
+	l := inventory.Lister{Client: c, Kinds: []inventory.Kind{{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Resource: "pods", Required: true}}}
 	found, err := l.List(t.Context(), "shop")
 	if diff := cmp.Diff([]string{"v1 Pod/first", "v1 Pod/second"}, names(found)); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -171,6 +172,7 @@ func TestExpiredPage(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for kind, err := range map[string]error{
 		"Deployment": apierrors.NewForbidden(schema.GroupResource{Group: "apps", Resource: "deployments"}, "", errors.New("no")),
+		"CronJob":    apierrors.NewNotFound(schema.GroupResource{Group: "batch", Resource: "cronjobs"}, ""), // every API server has it: this one is not well
 		"Service":    errors.New("connection refused"),
 	} {
 		s := &server{refused: map[string]error{kind: err}}

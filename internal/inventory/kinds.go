@@ -14,7 +14,7 @@ import (
 type Kind struct {
 	schema.GroupVersionKind
 	Resource string                // as RBAC names it
-	Workload bool                  // it makes pods, or is one
+	Required bool                  // where it can't be read, nothing can be judged
 	Labels   client.MatchingLabels // of those that are listed; nil: all
 }
 
@@ -23,45 +23,47 @@ func (k Kind) Name() string {
 	return schema.GroupResource{Group: k.Group, Resource: k.Resource}.String()
 }
 
-// Workloads are what is judged.
+// Workloads are what is judged. ReplicaSets are those of other controllers than Deployments, such as Argo's Rollouts, which
+// most clusters don't have.
 var Workloads = []Kind{
-	workload("apps", "Deployment", "deployments"),
-	workload("apps", "StatefulSet", "statefulsets"),
-	workload("apps", "DaemonSet", "daemonsets"),
-	workload("batch", "CronJob", "cronjobs"),
-	workload("batch", "Job", "jobs"),
-	workload("", "Pod", "pods"),
+	required("apps", "Deployment", "deployments"),
+	required("apps", "StatefulSet", "statefulsets"),
+	required("apps", "DaemonSet", "daemonsets"),
+	required("batch", "CronJob", "cronjobs"),
+	required("batch", "Job", "jobs"),
+	required("", "Pod", "pods"),
+	optional("apps", "v1", "ReplicaSet", "replicasets"),
 }
 
 // Companions are what rules look for beside a workload.
 var Companions = []Kind{
-	companion("", "v1", "Service", "services"),
-	companion("networking.k8s.io", "v1", "Ingress", "ingresses"),
-	companion("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
-	companion("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
-	companion("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+	optional("", "v1", "Service", "services"),
+	optional("networking.k8s.io", "v1", "Ingress", "ingresses"),
+	optional("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+	optional("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
+	optional("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
 }
 
 // Sources are what the webhook knows by its caches: what pods take references and defaults from, and what scrapes them.
 // Secrets are never listed.
 var Sources = append([]Kind{
-	companion("", "v1", "LimitRange", "limitranges"),
-	companion("", "v1", "ServiceAccount", "serviceaccounts"),
+	optional("", "v1", "LimitRange", "limitranges"),
+	optional("", "v1", "ServiceAccount", "serviceaccounts"),
 	{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, Resource: "configmaps", Labels: client.MatchingLabels{policy.KeyVaultLabel: "true"}},
-	companion("secrets-store.csi.x-k8s.io", "v1", "SecretProviderClass", "secretproviderclasses"),
-	companion("spv.no", "v2beta1", "AzureKeyVaultSecret", "azurekeyvaultsecrets"),
+	optional("secrets-store.csi.x-k8s.io", "v1", "SecretProviderClass", "secretproviderclasses"),
+	optional("spv.no", "v2beta1", "AzureKeyVaultSecret", "azurekeyvaultsecrets"),
 }, scrapers()...)
 
 // All are the kinds of all three.
 func All() []Kind { return slices.Concat(Workloads, Companions, Sources) }
 
-func workload(group, kind, resource string) Kind {
-	k := companion(group, "v1", kind, resource)
-	k.Workload = true
+func required(group, kind, resource string) Kind {
+	k := optional(group, "v1", kind, resource)
+	k.Required = true
 	return k
 }
 
-func companion(group, version, kind, resource string) Kind {
+func optional(group, version, kind, resource string) Kind {
 	return Kind{GroupVersionKind: schema.GroupVersionKind{Group: group, Version: version, Kind: kind}, Resource: resource}
 }
 

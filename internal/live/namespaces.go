@@ -18,7 +18,7 @@ import (
 
 // System says whether a namespace is left alone: by its name, or by the labels that AKS excludes from all webhooks.
 func System(name string, labels map[string]string) bool {
-	return slices.Contains(policy.SystemNamespaces, name) || labels["control-plane"] == "true" || labels["kubernetes.azure.com/managedby"] == "aks"
+	return slices.Contains(policy.SystemNamespaces, name) || policy.OfAKS(labels)
 }
 
 // Namespace is one to be read.
@@ -27,7 +27,7 @@ type Namespace struct {
 	Object *manifest.Object // nil: it may not be read, and its labels are unknown
 }
 
-// Namespaces are those of the names, or without names all that are not the system's, nor among the others given.
+// Namespaces are those of the names, or without names all that are not the system's, among the others given, or about to go.
 func (c *Cluster) Namespaces(ctx context.Context, names []string, except ...string) ([]Namespace, error) {
 	if len(names) > 0 {
 		return c.named(ctx, names)
@@ -44,10 +44,10 @@ func (c *Cluster) Namespaces(ctx context.Context, names []string, except ...stri
 		}
 		for i := range list.Items {
 			item := &list.Items[i]
-			if System(item.GetName(), item.GetLabels()) || slices.Contains(except, item.GetName()) {
+			if System(item.GetName(), item.GetLabels()) || slices.Contains(except, item.GetName()) || item.GetDeletionTimestamp() != nil {
 				continue
 			}
-			object, err := namespaceObject(item)
+			object, err := inventory.Read(item)
 			if err != nil {
 				return nil, err
 			}
@@ -72,7 +72,7 @@ func (c *Cluster) named(ctx context.Context, names []string) (all []Namespace, e
 		case err != nil:
 			return nil, c.explain(err)
 		default:
-			object, err := namespaceObject(item)
+			object, err := inventory.Read(item)
 			if err != nil {
 				return nil, err
 			}
@@ -81,15 +81,4 @@ func (c *Cluster) named(ctx context.Context, names []string) (all []Namespace, e
 		all = append(all, namespace)
 	}
 	return all, nil
-}
-
-func namespaceObject(item *unstructured.Unstructured) (manifest.Object, error) {
-	item.SetAPIVersion("v1") // items of a list need not say it
-	item.SetKind("Namespace")
-	item.SetManagedFields(nil)
-	data, err := item.MarshalJSON()
-	if err != nil {
-		return manifest.Object{}, err
-	}
-	return manifest.FromJSON(data)
 }

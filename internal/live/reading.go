@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -157,17 +156,13 @@ func (r *Reading) note(found gap, namespace string) {
 	r.gaps[i].namespaces = append(r.gaps[i].namespaces, namespace)
 }
 
-// workloads are what is judged. ReplicaSets are those of other controllers than Deployments, such as Argo's Rollouts.
-var workloads = append(inventory.Workloads[:len(inventory.Workloads):len(inventory.Workloads)],
-	inventory.Kind{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("ReplicaSet"), Resource: "replicasets"})
-
 // pass is one way through the namespaces.
 type pass struct {
-	cluster            *Cluster
-	namespaces         []Namespace
-	workloads, besides []inventory.Kind
-	scrapers           []manifest.Object // of all namespaces: those that scrape a pod may be in another
-	twins              *review.Twins
+	cluster    *Cluster
+	namespaces []Namespace
+	besides    []inventory.Kind
+	scrapers   []manifest.Object // of all namespaces: those that scrape a pod may be in another
+	twins      *review.Twins
 }
 
 // found is what there is in a namespace.
@@ -181,7 +176,7 @@ type found struct {
 func (r *Reading) begin(ctx context.Context) *pass {
 	isScraper := func(kind inventory.Kind) bool { return slices.Contains(monitors.Kinds(), kind.GroupVersionKind) }
 	besides := slices.DeleteFunc(slices.Concat(inventory.Companions, inventory.Sources), r.Cluster.lacks)
-	p := &pass{cluster: r.Cluster, namespaces: r.Namespaces, workloads: workloads, besides: besides, twins: &review.Twins{}}
+	p := &pass{cluster: r.Cluster, namespaces: r.Namespaces, besides: besides, twins: &review.Twins{}}
 	everywhere := r.Cluster.lister(slices.DeleteFunc(slices.Clone(besides), func(kind inventory.Kind) bool { return !isScraper(kind) }))
 	if found, err := everywhere.List(ctx, ""); err == nil && len(found.Unread) == 0 {
 		p.scrapers = found.Objects
@@ -219,7 +214,7 @@ func (r *Reading) progress(half, namespace int) {
 func (p *pass) read(ctx context.Context, i int) (f found) {
 	namespace := p.namespaces[i]
 	f.contents.Namespace = namespace.Name
-	workloads, err := p.cluster.lister(p.workloads).List(ctx, namespace.Name)
+	workloads, err := p.cluster.lister(inventory.Workloads).List(ctx, namespace.Name)
 	for _, unread := range workloads.Unread {
 		f.gaps = append(f.gaps, gap{what: unread.String(), so: "those without a Deployment are not judged"})
 	}
@@ -263,7 +258,7 @@ func some(names []string) string {
 
 // Workloads are those of a namespace.
 func (c *Cluster) Workloads(ctx context.Context, namespace string) ([]manifest.Object, error) {
-	found, err := c.lister(workloads).List(ctx, namespace)
+	found, err := c.lister(inventory.Workloads).List(ctx, namespace)
 	if apierrors.IsForbidden(err) {
 		resource, _, _ := strings.Cut(err.Error(), ":")
 		return nil, forbidden(resource, namespace, 1)

@@ -19,6 +19,9 @@ type Finding struct {
 	Container string `json:"-"`
 	// OfWorkload says that the path is a field of the workload, not of its pod.
 	OfWorkload bool `json:"-"`
+	// DeniesPods says that the update of a workload is let pass, since its old template was no better, and that its next pods
+	// will be denied all the same.
+	DeniesPods bool `json:"-"`
 	// Custom says that the rule is the policy's own, so that only who has the policy can explain it.
 	Custom bool `json:"-"`
 }
@@ -61,11 +64,11 @@ const (
 )
 
 // Warning is the finding on one line that the API server delivers: no control characters, 256 runes at most. Where 120 are
-// enough without the fix, that is left to `twelvefold explain`; else it is told as long as it fits. A finding that denies is the
-// warning about a workload whose pods it will deny.
+// enough without the fix, that is left to `twelvefold explain`; else it is told as long as it fits. A grave one is
+// about a workload whose pods will be denied.
 func (f Finding) Warning() string {
 	prefix := ""
-	if f.Level == Deny {
+	if f.Grave() {
 		prefix = "its pods will be denied: "
 	}
 	full := OneLine(prefix + f.String())
@@ -78,6 +81,9 @@ func (f Finding) Warning() string {
 	}
 	return short
 }
+
+// Grave says that pods are denied for it.
+func (f Finding) Grave() bool { return f.Level == Deny || f.DeniesPods }
 
 // OneLine folds white space and control characters to single blanks: the API server drops a warning that has any
 // (apimachinery's net.NewWarningHeader).

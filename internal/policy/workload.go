@@ -2,9 +2,26 @@ package policy
 
 import (
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// OwnerOf is the workload that an object belongs to by its metadata; of a pod the Deployment rather than the ReplicaSet in
+// between, whose name ends in the pod's template hash.
+func OwnerOf(object metav1.Object) Workload {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil {
+		return Workload{}
+	}
+	if hash := object.GetLabels()["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
+		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok {
+			return Workload{Kind: "Deployment", Name: name}
+		}
+	}
+	return Workload{Kind: owner.Kind, Name: owner.Name}
+}
 
 // WorkloadSpec is what rules look at of a workload besides its template.
 type WorkloadSpec struct {

@@ -240,7 +240,7 @@ func TestSlowRegistry(t *testing.T) {
 		}
 	}
 	close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		entrypoint, _, err := e.For(ctx)(s.host + "/shop/api:1")

@@ -6,12 +6,11 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"twelvefold.dev/internal/manifest"
 	"twelvefold.dev/internal/mutate"
@@ -120,7 +119,7 @@ func Open(in Input) (*Pod, error) {
 		if pod := edit.Pod(); pod.DeletionTimestamp != nil || mirrors(pod, facts) {
 			return nil, nil
 		}
-		facts.Workload = OwnerOf(edit.Pod())
+		facts.Workload = policy.OwnerOf(edit.Pod())
 	} else {
 		facts.Template = true
 		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
@@ -189,17 +188,18 @@ func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (
 	if err != nil {
 		return v, nil //nolint:nilerr // an old object that can't be read excuses nothing
 	}
-	type key struct{ rule, path, message string }
-	before := map[key]bool{}
+	before := map[fault]int{}
 	for _, f := range old.Findings {
-		before[key{f.Rule, f.Path, f.Message}] = true
+		before[faultOf(f)]++
 	}
 	kept := v.Findings[:0]
 	for _, f := range v.Findings {
-		if before[key{f.Rule, f.Path, f.Message}] {
+		if fault := faultOf(f); before[fault] > 0 {
+			before[fault]--
 			if !s.Facts.Template {
 				continue
 			}
+			f.DeniesPods = f.Level == policy.Deny
 			f.Level = min(f.Level, policy.Warn)
 		}
 		kept = append(kept, f)
@@ -208,24 +208,19 @@ func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (
 	return v, nil
 }
 
+// fault is what stays of a finding when fields move: a port or an argument that is put before another, a container with a
+// new name.
+type fault struct{ rule, field, message string }
+
+var moving = regexp.MustCompile(`([cC]ontainers)\[name="[^"]*"\]|\[[0-9]+\]`)
+
+func faultOf(f policy.Finding) fault {
+	return fault{f.Rule, moving.ReplaceAllString(f.Path, "$1[]"), f.Message}
+}
+
 // mirrors says whether a pod only shows a static pod, which runs whether it is admitted or not. Only kubelets make
 // such pods: from anyone else the annotation would be a way around the rules.
 func mirrors(pod *corev1.Pod, facts policy.Facts) bool {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
 	return mirror && (facts.Offline || facts.Running || slices.Contains(facts.RequesterGroups, "system:nodes"))
-}
-
-// OwnerOf is the workload of a pod, or of what makes pods, by its metadata: its Deployment rather than the ReplicaSet in
-// between, whose name ends in the pod's template hash.
-func OwnerOf(pod metav1.Object) policy.Workload {
-	owner := metav1.GetControllerOf(pod)
-	if owner == nil {
-		return policy.Workload{}
-	}
-	if hash := pod.GetLabels()["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
-		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok {
-			return policy.Workload{Kind: "Deployment", Name: name}
-		}
-	}
-	return policy.Workload{Kind: owner.Kind, Name: owner.Name}
 }

@@ -21,8 +21,9 @@ const (
 
 // told is what the last Event on a workload was about.
 type told struct {
-	findings string
-	at       time.Time
+	namespace string
+	findings  string
+	at        time.Time
 }
 
 // tell writes an Event on a workload that is denied or warned about, once a day unless its findings have changed.
@@ -42,7 +43,7 @@ func (s *Scanner) tell(p *pass, w workload) {
 		return
 	}
 	p.events--
-	p.told[uid] = told{current, now}
+	p.told[uid] = told{w.object.GetNamespace(), current, now}
 	eventType := corev1.EventTypeNormal
 	if slices.ContainsFunc(loud, func(f policy.Finding) bool { return f.Level == policy.Deny }) {
 		eventType = corev1.EventTypeWarning

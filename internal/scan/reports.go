@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -46,7 +47,9 @@ func (r *Reports) begin(ctx context.Context) error {
 	list.SetGroupVersionKind(reportKind.GroupVersion().WithKind(reportKind.Kind + "List"))
 	for first := true; first || list.GetContinue() != ""; first = false {
 		err := r.Client.List(ctx, list, client.MatchingLabels{managedLabel: source}, client.Limit(inventory.PageSize), client.Continue(list.GetContinue()))
-		if err != nil {
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			return fmt.Errorf("the cluster needs the CRD reports.openreports.io: %w", err)
+		} else if err != nil {
 			return fmt.Errorf("reports: %w", err)
 		}
 		for _, item := range list.Items {

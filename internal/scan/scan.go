@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -82,9 +81,6 @@ func (s *Scanner) pass(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("namespaces: %w", err)
 	}
-	if s.told == nil {
-		s.told = map[types.UID]told{}
-	}
 	p := pass{lister: inventory.Lister{Client: s.Client, Kinds: slices.Concat(inventory.Workloads, inventory.Companions)},
 		counts: map[string]counts{}, told: map[types.UID]told{}, unread: map[string]bool{}, events: maxEvents}
 	if s.Labels != nil {
@@ -123,11 +119,12 @@ func (s *Scanner) pass(ctx context.Context) error {
 			s.Log.Warn("a report can't be deleted", "error", err)
 		}
 	}
-	if len(p.failed) > 0 { // it is not known which workloads are no more
-		maps.Copy(s.told, p.told)
-	} else {
-		s.told = p.told
+	for uid, t := range s.told { // of these it is not known which workloads are no more
+		if slices.Contains(p.failed, t.namespace) {
+			p.told[uid] = t
+		}
 	}
+	s.told = p.told
 	s.Metrics.publish(p, s.Now())
 	return nil
 }
@@ -139,7 +136,7 @@ func (s *Scanner) beginReports(ctx context.Context) *Reports {
 	}
 	if err := s.Reports.begin(ctx); err != nil {
 		if ctx.Err() == nil {
-			s.Log.Warn("no report is written: the cluster needs the CRD reports.openreports.io", "error", err)
+			s.Log.Warn("no report is written in this pass", "error", err)
 		}
 		return nil
 	}

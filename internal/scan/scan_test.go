@@ -136,16 +136,17 @@ func TestKinds(t *testing.T) {
 		&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: appsv1.StatefulSetSpec{Template: template}},
 		&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "ds"}, Spec: appsv1.DaemonSetSpec{Template: template}},
 		&batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template}}}},
-		job("j"), barePod("p"))
+		job("j"), barePod("p"), &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: "canary-1", OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Name: "canary", UID: "r", Controller: new(true)}}}, Spec: appsv1.ReplicaSetSpec{Template: template}})
 	w.scan(t)
 	var about []string
 	for _, e := range w.events {
 		about = append(about, strings.Fields(e)[1])
 	}
-	if diff := cmp.Diff([]string{"Deployment/d", "StatefulSet/s", "DaemonSet/ds", "CronJob/c", "Job/j", "Pod/p"}, about); diff != "" {
+	if diff := cmp.Diff([]string{"Deployment/d", "StatefulSet/s", "DaemonSet/ds", "CronJob/c", "Job/j", "Pod/p", "ReplicaSet/canary-1"}, about); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
 	}
-	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 5`, `{level="warn",namespace="shop",rule="bare-pod"} 1`)
+	w.metrics(t, `{level="deny",namespace="shop",rule="mutable-tag"} 6`, `{level="warn",namespace="shop",rule="bare-pod"} 1`)
 	w.asked = nil
 	w.scan(t)
 	if want := len(inventory.Workloads) + len(inventory.Companions); len(w.asked) != want {
@@ -255,6 +256,23 @@ func TestOneEventADay(t *testing.T) {
 	})
 }
 
+// What was told of workloads that are no more is forgotten, though another namespace can't be read for days.
+func TestToldIsForgotten(t *testing.T) {
+	gone, other := deployment("gone", "app:latest"), deployment("other", "app:latest")
+	other.Namespace = "other"
+	w := newWorld(t, gone, other)
+	w.namespaces = []string{"shop", "other"}
+	w.scan(t)
+	w.broken = "other"
+	if err := w.Client.Delete(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	w.scan(t)
+	if len(w.told) != 1 || w.told[other.UID].namespace != "other" {
+		t.Errorf("it remembers %v", w.told)
+	}
+}
+
 func TestEventsOfAPassAreBounded(t *testing.T) {
 	var objects []client.Object
 	for i := range maxEvents + 50 {
@@ -346,13 +364,21 @@ func TestObjectsBeside(t *testing.T) {
 	w.metrics(t)
 }
 
-// Environments are compared from the first pass on, and with what is known of one that can't be read just now.
-func TestEnvironments(t *testing.T) {
-	staging, production := deployment("api", "app:1"), deployment("api", "other:1")
+// twins are environments of one app that run different images.
+func twins(t *testing.T) (w *world, staging *appsv1.Deployment) {
+	t.Helper()
+	staging = deployment("api", "app:1")
+	production := deployment("api", "other:1")
 	staging.Namespace, production.Namespace = "staging", "production"
-	w := newWorld(t, staging, production)
+	w = newWorld(t, staging, production)
 	w.policy = "{profile: off, rules: {parity-drift: {level: audit}}}"
 	w.namespaces = []string{"production", "staging"}
+	return w, staging
+}
+
+// Environments are compared from the first pass on, and with what is known of one that can't be read just now.
+func TestEnvironments(t *testing.T) {
+	w, _ := twins(t)
 	both := []string{`{level="audit",namespace="production",rule="parity-drift"} 1`, `{level="audit",namespace="staging",rule="parity-drift"} 1`}
 	w.scan(t)
 	w.metrics(t, both...)
@@ -369,11 +395,7 @@ func TestEnvironments(t *testing.T) {
 
 // A replica that leads again knows nothing of what another one has seen in the meantime.
 func TestLeaderAgain(t *testing.T) {
-	staging, production := deployment("api", "app:1"), deployment("api", "other:1")
-	staging.Namespace, production.Namespace = "staging", "production"
-	w := newWorld(t, staging, production)
-	w.policy = "{profile: off, rules: {parity-drift: {level: audit}}}"
-	w.namespaces = []string{"production", "staging"}
+	w, staging := twins(t)
 	w.scan(t)
 	staging.Spec.Template.Spec.Containers[0].Image = "other:1"
 	staging.ResourceVersion = ""

@@ -181,8 +181,12 @@ func owned(in review.Input, owners map[key]string) bool {
 	if owner == nil {
 		return false
 	}
-	uid, found := owners[key{owner.Kind, in.Facts.Namespace, owner.Name}]
-	return found && (uid == "" || owner.UID == "" || uid == string(owner.UID))
+	if uid, found := owners[key{owner.Kind, in.Facts.Namespace, owner.Name}]; found {
+		return uid == "" || owner.UID == "" || uid == string(owner.UID)
+	}
+	above := policy.OwnerOf(&meta) // the Deployment of a ReplicaSet that is not among them: dumps seldom hold those
+	_, found := owners[key{above.Kind, in.Facts.Namespace, above.Name}]
+	return found
 }
 
 func metadata(in review.Input) metav1.ObjectMeta {

@@ -3,6 +3,7 @@ package scorecard_test
 import (
 	"bytes"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,22 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
+// A page of thousands of workloads has what was found behind the grid: whoever has a keyboard or a small screen need not go through it.
+func TestNavigation(t *testing.T) {
+	text := string(page(t, card(t)))
+	_, nav, _ := strings.Cut(text, "<nav ")
+	nav, _, _ = strings.Cut(nav, "</nav>")
+	links := regexp.MustCompile(`href="#([a-z]+)"`).FindAllStringSubmatch(nav, -1)
+	if len(links) != 4 {
+		t.Errorf("links %q", links)
+	}
+	for _, link := range links {
+		if !strings.Contains(text, `id="`+link[1]+`"`) {
+			t.Errorf("no part %s", link[1])
+		}
+	}
+}
+
 // Who gets the page sees where a pass is for want of a look.
 func TestGaps(t *testing.T) {
 	c := card(t)
@@ -54,6 +71,19 @@ func TestGaps(t *testing.T) {
 	c.Gaps = []string{"may not list services in <shop>: what needs them is not judged"}
 	if text := page(t, c); !bytes.Contains(text, []byte("<li>may not list services in &lt;shop&gt;: what needs them is not judged</li>")) {
 		t.Errorf("the page does not tell of gaps:\n%s", text)
+	}
+}
+
+// A dump as the docs have it made holds no ReplicaSets: pods name their Deployment all the same.
+func TestDumpWithoutReplicaSets(t *testing.T) {
+	c := load(t, "testdata/dump.yaml")
+	var names []string
+	for _, w := range c.Workloads {
+		names = append(names, w.Name)
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, []string{"api", "canary-1-x", "night"}) || c.Owned != 4 {
+		t.Errorf("workloads %q, %d left out", names, c.Owned)
 	}
 }
 

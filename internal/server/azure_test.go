@@ -20,13 +20,16 @@ func parsed(t *testing.T, spec string) *policy.Policy {
 }
 
 func TestAzureIdentity(t *testing.T) {
-	for o, want := range map[Options]string{
-		{}: "none",
-		{AzureClientID: "c", AzureTenantID: "t", AzureTokenFile: "f"}: "access",
-		{AzureClientID: "c", AzureTenantID: "t"}:                      "error",
-		{AzureTokenFile: "f"}:                                         "error",
+	for _, test := range []struct {
+		Options
+		want string
+	}{
+		{Options{}, "none"},
+		{Options{AzureClientID: "c", AzureTenantID: "t", AzureTokenFile: "f"}, "access"},
+		{Options{AzureClientID: "c", AzureTenantID: "t"}, "error"},
+		{Options{AzureTokenFile: "f"}, "error"},
 	} {
-		access, err := newAzureAccess(o, nil, slog.New(slog.DiscardHandler))
+		access, err := newAzureAccess(test.Options, nil, slog.New(slog.DiscardHandler))
 		got := "none"
 		if access != nil {
 			got = "access"
@@ -34,8 +37,8 @@ func TestAzureIdentity(t *testing.T) {
 		if err != nil {
 			got = "error"
 		}
-		if got != want {
-			t.Errorf("%+v: %s, want %s", o, got, want)
+		if got != test.want {
+			t.Errorf("%+v: %s, want %s", test.Options, got, test.want)
 		}
 	}
 }

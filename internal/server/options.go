@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"twelvefold.dev/internal/cluster"
+	"twelvefold.dev/internal/policy"
 )
 
 // Options are the flags of cmd/webhook.
@@ -24,6 +25,7 @@ type Options struct {
 	Port          int           //
 	MetricsAddr   string        //
 	HealthAddr    string        //
+	Excluded      []string      // namespaces that are left alone besides that one
 	DrainDelay    time.Duration // from the signal to stop until connections are closed
 	Sources       cluster.Sources
 	Rollout       bool // roll out workloads whose secrets have changed
@@ -72,6 +74,7 @@ func Command() *cobra.Command {
 	f.IntVar(&o.Port, "port", 9443, "port to serve webhooks on")
 	f.StringVar(&o.MetricsAddr, "metrics-bind-address", ":8080", "address of /metrics")
 	f.StringVar(&o.HealthAddr, "health-bind-address", ":8081", "address of /healthz and /readyz")
+	f.StringSliceVar(&o.Excluded, "excluded-namespaces", policy.SystemNamespaces, "namespaces that are left alone even if they are labelled, as the webhook configurations have it; that of --namespace always is")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 10*time.Second, "how long to serve on after a signal to stop, while endpoints are told")
 	f.BoolVar(&o.Sources.ConfigMaps, "configmaps", true, "resolve references in ConfigMaps of envFrom that are labelled twelvefold.dev/keyvault=true")
 	f.BoolVar(&o.Sources.SecretProviderClasses, "secret-provider-classes", true, "read SecretProviderClasses, where the cluster has that kind")

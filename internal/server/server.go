@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -106,7 +107,7 @@ func assemble(mgr ctrl.Manager, o Options, live client.Client, certificates cert
 	if err != nil {
 		return err
 	}
-	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Objects: objects, Log: log}
+	knowledge := &cluster.Cluster{Cache: mgr.GetCache(), Live: live, Discovery: versions, Objects: objects, Excluded: append(slices.Clone(o.Excluded), o.Namespace), Log: log}
 	policies := &store.Store{Client: live, Recorder: mgr.GetEventRecorder("twelvefold"), Log: log,
 		Name:     client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName},
 		LastGood: client.ObjectKey{Namespace: o.Namespace, Name: o.PolicyName + "-last-good"}}

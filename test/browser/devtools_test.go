@@ -17,6 +17,7 @@ import (
 type browser struct {
 	t       *testing.T
 	in      *os.File
+	pipe    *os.File // that its messages come from
 	out     *bufio.Reader
 	session string // of the one page
 	last    int    // the id of the last call
@@ -56,12 +57,9 @@ func open(t *testing.T) *browser {
 	}
 	fromTest.Close()
 	toTest.Close()
-	if err := out.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	b := &browser{t: t, in: in, out: bufio.NewReader(out)}
+	b := &browser{t: t, in: in, pipe: out, out: bufio.NewReader(out)}
 	t.Cleanup(func() {
-		overdue := time.AfterFunc(10*time.Second, func() { _ = command.Process.Kill() })
+		overdue := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
 		defer overdue.Stop()
 		b.call("Browser.close", nil, nil)
 		_ = command.Wait() // it has done its work
@@ -128,7 +126,11 @@ type reply struct {
 // receive reads one message, and keeps it if it is an event.
 func (b *browser) receive(what string) reply {
 	b.t.Helper()
-	text, err := b.out.ReadBytes(0)
+	err := b.pipe.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	var text []byte
+	if err == nil {
+		text, err = b.out.ReadBytes(0)
+	}
 	var r reply
 	if err == nil {
 		err = json.Unmarshal(bytes.TrimSuffix(text, []byte{0}), &r)

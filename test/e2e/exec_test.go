@@ -44,7 +44,10 @@ func TestExec(t *testing.T) {
 	code := int32(-1)
 	for deadline := time.After(patience); code < 0; {
 		select {
-		case event := <-watch.ResultChan():
+		case event, open := <-watch.ResultChan():
+			if !open {
+				t.Fatal("the watch ended before the container")
+			}
 			if changed, ok := event.Object.(*corev1.Pod); ok && len(changed.Status.ContainerStatuses) > 0 {
 				if ended := changed.Status.ContainerStatuses[0].State.Terminated; ended != nil {
 					code = ended.ExitCode

@@ -69,8 +69,9 @@ func TestCertificateRotation(t *testing.T) {
 	var log syncBuffer
 	options := certs.Options{
 		Namespace: ns, Service: name, Secret: name, Configuration: name,
-		CALifetime: 36 * time.Second, LeafLifetime: 8 * time.Second, Settle: 2 * time.Second, Poll: 500 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(&log, nil)),
+		CALifetime: 48 * time.Second, LeafLifetime: 10 * time.Second, Settle: 5 * time.Second, // the API server has to hear of a CA meanwhile
+		Poll: 500 * time.Millisecond,
+		Log:  slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -94,8 +95,10 @@ func TestCertificateRotation(t *testing.T) {
 	until(t, "both replicas are ready", func() bool {
 		return replicas[0].Ready(nil) == nil && replicas[1].Ready(nil) == nil
 	})
-	// The API server learns of a caBundle a moment after we do: the only time that a request may fail.
-	until(t, "the first pod is admitted", func() bool { return createPod(t, ns) == nil })
+	// The API server learns of the webhooks and of a caBundle a moment after we do: the only time that a request may fail.
+	until(t, "the first pod is admitted by us", func() bool {
+		return createPod(t, ns) == nil && len(replicas[0].used())+len(replicas[1].used()) > 0
+	})
 
 	deadline := time.Now().Add(3 * time.Minute)
 	pace := time.NewTicker(10 * time.Millisecond) // leaves something of the machine to other tests

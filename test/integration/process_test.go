@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"twelvefold.dev/internal/manifest"
+	"twelvefold.dev/test/freeport"
 )
 
 // release is the namespace that the rendered chart is in.
@@ -76,7 +77,7 @@ type process struct {
 func start(t *testing.T, binary string, port int, flags ...string) *process {
 	t.Helper()
 	p := &process{log: &syncBuffer{}, done: make(chan error, 1),
-		health: fmt.Sprintf("127.0.0.1:%d", freePort(t)), scrape: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+		health: fmt.Sprintf("127.0.0.1:%d", freeport.Find(t)), scrape: fmt.Sprintf("127.0.0.1:%d", freeport.Find(t))}
 	p.cmd = exec.Command(binary, append(flags, "--namespace", release, "--agent-image", "twelvefold-agent:v0", "--bind-address", "127.0.0.1",
 		"--port", strconv.Itoa(port), "--health-bind-address", p.health, "--metrics-bind-address", p.scrape,
 		"--drain-delay", "1s")...)
@@ -132,16 +133,6 @@ func restricted(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return file
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
 
 func (p *process) readiness(t *testing.T) string {

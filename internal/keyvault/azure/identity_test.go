@@ -148,7 +148,7 @@ func TestClientSecretIsReadForEachToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	rotate("new")
-	for deadline := time.Now().Add(10 * time.Second); w.tokens() < 2; time.Sleep(20 * time.Millisecond) { // until the token runs out
+	for deadline := time.Now().Add(time.Minute); w.tokens() < 2; time.Sleep(20 * time.Millisecond) { // until the token runs out
 		if _, err := c.Newest(t.Context(), secret("a")); err != nil && strings.Contains(err.Error(), "AADSTS") || time.Now().After(deadline) {
 			t.Fatalf("the new client secret is not used: %v", err)
 		}

@@ -41,8 +41,10 @@ func checkOneAppOneCodebase(s *Subject, report func(Violation)) {
 	}
 	for _, other := range others {
 		labels := other.Template.Labels
-		image := codebase(&other.Template.Spec)
-		if other.Workload != s.Workload && labels[nameLabel] == name && labels[componentLabel] == s.Pod.Labels[componentLabel] && image != "" && image != own {
+		if other.Workload == s.Workload || labels[nameLabel] != name || labels[componentLabel] != s.Pod.Labels[componentLabel] {
+			continue // there may be thousands
+		}
+		if image := codebase(&other.Template.Spec); image != "" && image != own {
 			report(Violation{Path: fmt.Sprintf("metadata.labels[%q]", nameLabel), Message: fmt.Sprintf("%s is also the name of %s, which runs %s and not %s", name, other.Workload, image, own),
 				Fix: "give each codebase a name of its own, or each part its own " + componentLabel})
 			return

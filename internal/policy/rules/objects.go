@@ -67,7 +67,7 @@ func (s *Subject) services() (selecting []*corev1.Service, known bool) {
 
 func selects(service *corev1.Service, podLabels map[string]string) bool {
 	return len(service.Spec.Selector) > 0 && service.Spec.Type != corev1.ServiceTypeExternalName &&
-		labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(podLabels))
+		labels.ValidatedSetSelector(service.Spec.Selector).Matches(labels.Set(podLabels)) // the API server has validated it
 }
 
 // besides ends the pages of rules that need other objects than the pod.
