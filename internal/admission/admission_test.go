@@ -419,6 +419,14 @@ func TestPolicyIsRefusedWithEveryMistake(t *testing.T) {
 	if got.Allowed || len(got.Result.Details.Causes) < 4 || !strings.Contains(got.Result.Message, "line 5: unknown rule \"mutable-tga\"") {
 		t.Errorf("%+v", got.Result)
 	}
+	update := func(old string) string { return `,"operation":"UPDATE","oldObject":` + old }
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap(bad))); !got.Allowed || len(got.Warnings) != 1 ||
+		!strings.Contains(got.Warnings[0], "the policy has no effect as it is: policy: line 5: unknown rule") {
+		t.Errorf("a change beside a policy that was taken once: %+v", got)
+	}
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap("kind: Policy"))); got.Allowed {
+		t.Error("a policy that becomes bad is allowed")
+	}
 	if got := s.ask(t, "/validate-policy", "ConfigMap", `{"data":{}}`, ""); got.Allowed {
 		t.Error("a ConfigMap without a policy is allowed")
 	}

@@ -92,13 +92,13 @@ func (w *Webhooks) validate(r *http.Request, request *admissionv1.AdmissionReque
 	return response, nil
 }
 
-// validatePolicy refuses a policy that would not take effect.
+// validatePolicy refuses a policy that would not take effect, unless it stood there before.
 func (w *Webhooks) validatePolicy(_ *http.Request, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	if request.Kind.Kind != "ConfigMap" || len(request.Object.Raw) == 0 {
 		return allowed(), nil
 	}
 	object := objectOf(request, request.Object.Raw)
-	var configMap struct {
+	var configMap, before struct {
 		Metadata metav1.ObjectMeta
 		Data     map[string]string
 	}
@@ -112,15 +112,20 @@ func (w *Webhooks) validatePolicy(_ *http.Request, request *admissionv1.Admissio
 	if !found {
 		return invalidField(object, fmt.Sprintf("data[%q]", policy.Key), errors.New("policy: the key is missing")), nil
 	}
+	var warnings []string
 	loaded, err := review.LoadPolicy([]byte(text), rules.Catalogue{})
-	if err != nil {
+	switch {
+	case err == nil:
+		for _, text := range loaded.Warnings(w.Now()) {
+			warnings = append(warnings, policy.OneLine("policy: "+text))
+		}
+	// An earlier version took it, and somebody changes a label: no worse than before.
+	case json.Unmarshal(request.OldObject.Raw, &before) == nil && before.Data[policy.Key] == text:
+		warnings = append(warnings, policy.OneLine("the policy has no effect as it is: "+err.Error()))
+	default:
 		return invalidField(object, fmt.Sprintf("data[%q]", policy.Key), err), nil
 	}
 	response := allowed()
-	var warnings []string
-	for _, text := range loaded.Warnings(w.Now()) {
-		warnings = append(warnings, policy.OneLine("policy: "+text))
-	}
 	response.Warnings = Warnings(warnings)
 	return response, nil
 }
