@@ -97,6 +97,17 @@ func TestReadMergeKeys(t *testing.T) {
 	}
 }
 
+// Directories of Kustomize hold patches, which are no workloads by themselves.
+func TestTemplateTellsPatches(t *testing.T) {
+	objects, err := manifest.Read(strings.NewReader("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: kafka}\nspec: {replicas: 1}\n"), "patch.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := objects[0].Template(); err == nil || !strings.Contains(err.Error(), "StatefulSet kafka: spec.template is missing (if it is a patch, ") || !strings.Contains(err.Error(), "kubectl kustomize") {
+		t.Errorf("%v; want what to do with patches", err)
+	}
+}
+
 // What is not judged is read as kubectl reads it: the last one holds.
 func TestReadPassesOverRepetitions(t *testing.T) {
 	objects, err := manifest.Read(strings.NewReader("apiVersion: v1\nkind: ConfigMap\ndata: {a: b, c: d, a: e}\n---\napiVersion: v1\nkind: Pod\n"), "in.yaml")
