@@ -107,11 +107,14 @@ func readDocument(doc []byte, file string, line int) ([]Object, error) {
 		return nil, nil
 	}
 	data, err := kyaml.YAMLToJSONStrict(doc)
-	if err != nil && mergesCleanly(&root) { // a key beside <<: *base replaces the base's, which the strict reader takes for a repetition
-		data, err = kyaml.YAMLToJSON(doc)
-	}
 	if err != nil {
-		return nil, syntaxError(err, doc, file, line)
+		// A key beside <<: *base replaces the base's, which the strict reader takes for a repetition. And what is not judged
+		// need not be better than kubectl wants it: charts that are installed every day have a key twice in a ConfigMap.
+		lenient, failed := kyaml.YAMLToJSON(doc)
+		if failed != nil || !mergesCleanly(&root) && !passesThrough(lenient, root.Content[0]) {
+			return nil, syntaxError(err, doc, file, line)
+		}
+		data = lenient
 	}
 	if root.Content[0].Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("%s: document at line %d is no Kubernetes object", file, line)
@@ -122,6 +125,23 @@ func readDocument(doc []byte, file string, line int) ([]Object, error) {
 		objects[i].Source = source
 	}
 	return objects, err
+}
+
+// passesThrough says whether an object is of a kind without a pod, and surely one object: two kinds are two of them, and
+// the line --- between is missing.
+func passesThrough(data []byte, n *yaml.Node) bool {
+	kinds := 0
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "kind" {
+			kinds++
+		}
+	}
+	o, err := FromJSON(data)
+	if err != nil || kinds != 1 || strings.HasSuffix(o.Kind, "List") {
+		return false
+	}
+	_, judged, err := o.Template()
+	return !judged && err == nil
 }
 
 // mergesCleanly says whether a document has merge keys, and no mapping with a key that is written twice.

@@ -112,9 +112,34 @@ func TestReadMergeKeys(t *testing.T) {
 	}
 }
 
+// Directories of Kustomize hold patches, which are no workloads by themselves.
+func TestTemplateTellsPatches(t *testing.T) {
+	objects, err := manifest.Read(strings.NewReader("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: kafka}\nspec: {replicas: 1}\n"), "patch.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := objects[0].Template(); err == nil || !strings.Contains(err.Error(), "StatefulSet kafka: spec.template is missing (if it is a patch, ") || !strings.Contains(err.Error(), "kubectl kustomize") {
+		t.Errorf("%v; want what to do with patches", err)
+	}
+}
+
+// What is not judged is read as kubectl reads it: the last one holds.
+func TestReadPassesOverRepetitions(t *testing.T) {
+	objects, err := manifest.Read(strings.NewReader("apiVersion: v1\nkind: ConfigMap\ndata: {a: b, c: d, a: e}\n---\napiVersion: v1\nkind: Pod\n"), "in.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"data":{"a":"e","c":"d"}`; len(objects) != 2 || !strings.Contains(string(objects[0].JSON), want) {
+		t.Errorf("%v; want two objects, and %s in the first", objects, want)
+	}
+}
+
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n  b: 3\n": "line 5",
+		"apiVersion: v1\nkind: Pod\nspec: {a: 1, a: 2}\n":                        "line 3",
+		"apiVersion: v1\nkind: List\nitems: [{kind: Pod, spec: {a: 1, a: 2}}]\n": "line 3",
+		"apiVersion: v1\nkind: Pod\napiVersion: v1\nkind: Service\n":             "line 3",
+		"a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n  b: 3\n":                           "line 5",
 		"a: 1\n---\n- x\n":          "in.yaml: document at line 3 is no Kubernetes object",
 		"a: 1\na: 2\n":              "line 1",
 		"kind: [\n":                 "in.yaml: document at line 1",

@@ -62,7 +62,7 @@ func (o Object) Template() (t Template, ok bool, err error) {
 			return Template{}, false, fmt.Errorf("%s %s: %s: %w", o.Kind, o.Name, path, err)
 		}
 		if data = fields[field]; data == nil {
-			return Template{}, false, fmt.Errorf("%s %s: %s is missing", o.Kind, o.Name, path)
+			return Template{}, false, fmt.Errorf("%s %s: %s is missing (if it is a patch, build what it belongs to: kubectl kustomize DIR | twelvefold check -f -)", o.Kind, o.Name, path)
 		}
 	}
 	return Template{JSON: data, Path: path}, true, nil

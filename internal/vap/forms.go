@@ -59,7 +59,7 @@ const (
 	job    = `variables.workload.matches("^(Job|CronJob)/")`
 	ends   = `variables.spec.?restartPolicy.orValue("Always") in ["Never", "OnFailure"]`
 	// pauses says that all containers only hold a place.
-	pauses = `variables.spec.containers.all(c, c.?image.orValue("").matches("^(?:[^@]*/)?(?:mirrored-)?pause(?:-[a-z0-9]+)?(?::[^/@]*)?(?:@.*)?$"))`
+	pauses = `variables.running.size() > 0 && variables.running.all(c, c.?image.orValue("").matches("^(?:[^@]*/)?(?:mirrored-)?pause(?:-[a-z0-9]+)?(?::[^/@]*)?(?:@.*)?$"))`
 	// queued says that Knative's queue proxy asks in the kubelet's place.
 	queued  = `variables.spec.containers.exists(c, c.?env.orValue([]).exists(e, e.name == "SERVING_READINESS_PROBE"))`
 	windows = `(variables.spec.?os.?name.orValue("") == "windows" || variables.spec.?nodeSelector[?"kubernetes.io/os"].orValue("") == "windows")`

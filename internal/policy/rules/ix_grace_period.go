@@ -42,9 +42,10 @@ const (
 // images pulled by their init containers, and are to give way at once.
 var pauseImage = regexp.MustCompile(`^(mirrored-)?pause(-[a-z0-9]+)?$`)
 
-// onlyPauses says whether no container has anything to finish.
+// onlyPauses says whether none of the team's containers has anything to finish.
 func (s *Subject) onlyPauses() bool {
-	return !slices.ContainsFunc(s.Pod.Spec.Containers, func(c corev1.Container) bool {
+	running := s.Containers(Main, Sidecar)
+	return len(running) > 0 && !slices.ContainsFunc(running, func(c Container) bool {
 		ref, err := image.Parse(c.Image)
 		return err != nil || !pauseImage.MatchString(ref.Base())
 	})

@@ -27,7 +27,7 @@ func init() {
 			for _, c := range s.Containers(Main, Sidecar) {
 				live, ready := c.LivenessProbe, c.ReadinessProbe
 				if live != nil && ready != nil && patience(live) <= patience(ready) && reflect.DeepEqual(live.ProbeHandler, ready.ProbeHandler) {
-					report(c.At(".livenessProbe", "asks what readinessProbe asks, with no more patience: who is busy is restarted", "ask less, raise failureThreshold, or leave it out"))
+					report(c.At(".livenessProbe", "asks what readinessProbe asks, with no more patience: a container that is only busy is restarted", "ask less, raise failureThreshold, or leave it out"))
 				}
 			}
 		},

@@ -33,10 +33,13 @@ func init() {
 					continue
 				}
 				size := "256Mi"
+				if c.drivesDevices() {
+					size = "<size>" // nobody can guess it
+				}
 				if q, ok := c.Resources.Requests[corev1.ResourceMemory]; ok {
 					size = q.String()
 				}
-				report(c.At(".resources.limits.memory", "has no memory limit", "add what it never needs more than, such as resources: {limits: {memory: "+size+"}}"))
+				report(c.At(".resources.limits.memory", "has no memory limit", "set one that it never reaches, such as resources: {limits: {memory: "+size+"}}"))
 			}
 		},
 		MendOrder: 1, // after requests-missing: the API server requests the limit where nothing is requested

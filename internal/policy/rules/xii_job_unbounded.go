@@ -33,7 +33,7 @@ func init() {
 				in = "spec.jobTemplate.spec."
 			}
 			if spec.ActiveDeadlineSeconds == nil && s.Pod.Spec.ActiveDeadlineSeconds == nil {
-				v := Violation{Path: in + "activeDeadlineSeconds", OfWorkload: true, Message: "a run that hangs is never ended", Fix: "write activeDeadlineSeconds: 3600, or what it surely never needs"}
+				v := Violation{Path: in + "activeDeadlineSeconds", OfWorkload: true, Message: "a run that hangs is never ended", Fix: "write activeDeadlineSeconds: 3600, or more if it may need more"}
 				if spec.Hook {
 					v.Max = policy.Audit // the release fails, and somebody looks
 				}
