@@ -88,12 +88,22 @@ type file struct {
 // rotated reports whether the application has begun another file in the place of this one, or removed it.
 func (f *file) rotated() bool { return f.listed != f.name }
 
-// begin returns the mark of the first bytes as far as they are known.
+// begin returns the mark of the first bytes: those that were read, or else those that are there now.
 func (f *file) begin() mark {
-	if f.offset == 0 {
+	switch {
+	case f.offset > 0:
+		return f.head
+	case f.flying.Len > 0 || f.f == nil:
 		return f.flying
 	}
-	return f.head
+	return markOf(beginning(f.f))
+}
+
+// beginning returns the first bytes of a file.
+func beginning(r io.ReaderAt) []byte {
+	b := make([]byte, markSize)
+	n, _ := r.ReadAt(b, 0)
+	return b[:n]
 }
 
 var errTruncated = errors.New("truncated")

@@ -44,10 +44,10 @@ func (s *stream) copyOf(e entry, size int64, r *os.File) *file {
 	return nil
 }
 
-// copyBegun reports whether a file is so short and new that it may be a copy in the making.
-func (s *stream) copyBegun(e entry, info fs.FileInfo) bool {
-	return time.Since(info.ModTime()) < time.Second && slices.ContainsFunc(s.files, func(f *file) bool {
-		return f.name == e.name && !f.rotated() && info.Size() < int64(f.begin().Len)
+// copyBegun reports whether a file is so short and new, and so like a log's beginning, that it may be a copy in the making.
+func (s *stream) copyBegun(e entry, info fs.FileInfo, r *os.File) bool {
+	return (info.Size() == 0 || time.Since(info.ModTime()) < time.Second) && slices.ContainsFunc(s.files, func(f *file) bool {
+		return f.name == e.name && !f.rotated() && info.Size() < int64(f.begin().Len) && markBefore(r, info.Size()).at(f.f, 0)
 	})
 }
 

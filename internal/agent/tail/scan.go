@@ -45,6 +45,10 @@ func (t *tailer) idle() bool {
 	})
 }
 
+// maxUnsettled is how many looks in a row change nothing because names move. The next one makes do with what it sees: what
+// is not opened may be removed.
+const maxUnsettled = 20
+
 // scan opens what is new in the stream's directory and notes what was renamed or removed. It reports whether names moved
 // meanwhile, so that something may have escaped it.
 func (t *tailer) scan(s *stream) (moved bool) {
@@ -56,6 +60,11 @@ func (t *tailer) scan(s *stream) (moved bool) {
 	t.warn(s.dir, err)
 	if err != nil {
 		return false
+	}
+	if s.unsettled++; !moved {
+		s.unsettled = 0
+	} else if s.unsettled < maxUnsettled && !t.fresh && !t.draining {
+		return true
 	}
 	for _, f := range s.files {
 		f.listed = ""
@@ -77,7 +86,10 @@ func (t *tailer) scan(s *stream) (moved bool) {
 		if !t.follows(identityOf(e.info)) {
 			gone, err := t.follow(s, root, e)
 			t.warn(path.Join(s.dir, e.listed), err)
-			moved = moved || gone
+			if gone { // the younger ones must not come before it
+				moved = true
+				break
+			}
 		}
 	}
 	for _, f := range s.files {
@@ -91,12 +103,12 @@ func (t *tailer) scan(s *stream) (moved bool) {
 }
 
 // list lists the stream's files. While a rotation renames them a listing may lack some, and what it lacks would come too
-// late, after younger ones: something new counts when two listings agree on it, or after many that don't.
+// late, after younger ones, or twice: a change counts when two listings agree on it, or after many that don't.
 func (t *tailer) list(s *stream, root *os.Root) (moved bool, err error) {
 	warn := func(listed string, err error) { t.warn(path.Join(s.dir, listed), err) }
 	s.entries, err = s.list(root, warn)
 	for range 10 {
-		if err != nil || !slices.ContainsFunc(s.entries, func(e entry) bool { return s.find(identityOf(e.info)) == nil }) {
+		if err != nil || s.knowsEntries() {
 			return false, err
 		}
 		before := s.entries
@@ -106,6 +118,19 @@ func (t *tailer) list(s *stream, root *os.Root) (moved bool, err error) {
 		}
 	}
 	return true, err
+}
+
+// knowsEntries reports whether the entries are the files that were there at the last look, no more and no fewer.
+func (s *stream) knowsEntries() bool {
+	there := map[*file]bool{}
+	for _, e := range s.entries {
+		f := s.find(identityOf(e.info))
+		if f == nil {
+			return false
+		}
+		there[f] = true
+	}
+	return !slices.ContainsFunc(s.files, func(f *file) bool { return f.listed != "" && !there[f] })
 }
 
 // follows reports whether any stream has the file: globs may overlap.
@@ -132,7 +157,7 @@ func (t *tailer) follow(s *stream, root *os.Root, e entry) (moved bool, err erro
 		if g.old = t.fresh; g.old {
 			g.jump(info.Size())
 			g.close()
-		} else if g.copyOf = s.copyOf(e, info.Size(), f); g.copyOf == nil && !t.draining && s.copyBegun(e, info) {
+		} else if g.copyOf = s.copyOf(e, info.Size(), f); g.copyOf == nil && !t.draining && s.copyBegun(e, info, f) {
 			return false, f.Close()
 		}
 	}

@@ -21,6 +21,8 @@ type stream struct {
 	entries []entry         // of the last look
 	names   map[string]bool // the logs seen so far
 	stats   *Counters
+
+	unsettled int // looks in a row at which names moved
 }
 
 func newStream(p logs.File) *stream {

@@ -223,6 +223,8 @@ func (t *tailer) passStream(s *stream, end ending) (more bool, err error) {
 		case errors.Is(err, errTruncated):
 			t.truncated(s, f)
 			return true, nil // the order is another now
+		case errors.Is(err, errNotNext):
+			return true, nil
 		case err != nil:
 			return false, err
 		case f.offset != f.end:

@@ -1,16 +1,22 @@
 package tail
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"path"
+	"slices"
 	"time"
 )
 
 // turnReads bounds how long one file keeps the others waiting, in reads of the whole buffer.
 const turnReads = 4
 
-// turn reads and writes what is new in a file and reports whether there may be more. Its error is errTruncated, or stdout's.
+// errNotNext says that another generation must be read before a file.
+var errNotNext = errors.New("not the next to read")
+
+// turn reads and writes what is new in a file and reports whether there may be more. Its error is errTruncated, errNotNext,
+// or stdout's.
 func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 	where := path.Join(s.dir, f.name)
 	defer func() { f.flying = mark{} }()
@@ -18,6 +24,9 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 		data, eof, err := f.read(t.buf)
 		if errors.Is(err, errTruncated) {
 			return false, err
+		}
+		if err == nil && f.offset == 0 && t.hasOlder(s, f, data) {
+			return true, errNotNext
 		}
 		if err == nil && f.offset == 0 && len(data) > 0 && data[0] == 0 {
 			if !f.skipHole(t.buf) {
@@ -35,9 +44,6 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 			how = t.ending(f, f.offset+int64(len(data)), end)
 		}
 		full := len(data) == len(t.buf)-f.mark.Len
-		if f.offset == 0 {
-			f.flying = markOf(data[:min(len(data), markSize)])
-		}
 		n, err := t.emit(f, data, how, full)
 		if err != nil {
 			return false, err
@@ -57,6 +63,25 @@ func (t *tailer) turn(s *stream, f *file, end ending) (more bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// hasOlder looks for generations that must come before the first data of f. Without a mark nobody could tell otherwise that
+// f was copied and truncated since the last look; its copy was there before the data, and begins otherwise.
+func (t *tailer) hasOlder(s *stream, f *file, data []byte) (older bool) {
+	f.flying = markOf(data[:min(len(data), markSize)])
+	known := slices.Clone(s.files)
+	for tries := 0; len(data) > 0 && tries < 100 && t.scan(s); tries++ { // as in truncated
+	}
+	for _, g := range s.files[:slices.Index(s.files, f)] {
+		if g.copyOf == f {
+			copied := beginning(g.f) // before what may grow
+			if !bytes.HasPrefix(beginning(f.f), copied) {
+				g.copyOf, older = nil, true
+			}
+		}
+		older = older || g.copyOf != f && !slices.Contains(known, g)
+	}
+	return older
 }
 
 // emit writes the records at the beginning of data, several in one write, and returns how long they are.
