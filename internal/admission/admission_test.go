@@ -318,6 +318,19 @@ func TestAnOldFaultMoves(t *testing.T) {
 	}
 }
 
+// Of two faults that look alike, the one that has not moved is the old one.
+func TestANewFaultIsToldWhereItIs(t *testing.T) {
+	s := newServer(t, "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: {templates: deny}\n")
+	template := func(containers string) string {
+		return `{"metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[` + containers + `]}}}}`
+	}
+	const old, added = `{"name":"a","image":"nginx"}`, `{"name":"b","image":"nginx"}`
+	got := s.ask(t, "/validate", "Deployment", template(added+","+old), `,"operation":"UPDATE","oldObject":`+template(old))
+	if got.Allowed || len(got.Result.Details.Causes) != 1 || got.Result.Details.Causes[0].Field != `spec.template.spec.containers[name="b"].image` {
+		t.Errorf("only the new image denies: %+v", got.Result)
+	}
+}
+
 func TestReferencesInEphemeralContainersAreRefused(t *testing.T) {
 	s := newServer(t, "")
 	pod := func(value string) string {
@@ -420,12 +433,19 @@ func TestPolicyIsRefusedWithEveryMistake(t *testing.T) {
 		t.Errorf("%+v", got.Result)
 	}
 	update := func(old string) string { return `,"operation":"UPDATE","oldObject":` + old }
-	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap(bad))); !got.Allowed || len(got.Warnings) != 1 ||
-		!strings.Contains(got.Warnings[0], "the policy has no effect as it is: policy: line 5: unknown rule") {
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap(bad))); !got.Allowed || len(got.Warnings) < 4 ||
+		got.Warnings[0] != "the policy has no effect as it is:" || !containsLine(got.Warnings, "policy: line 5: unknown rule") {
 		t.Errorf("a change beside a policy that was taken once: %+v", got)
 	}
 	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap("kind: Policy"))); got.Allowed {
 		t.Error("a policy that becomes bad is allowed")
+	}
+	many := "kind: Policy\nspec:\n  rules:\n"
+	for i := range 60 {
+		many += fmt.Sprintf("    mutable-tga-%d: {level: deny}\n", i)
+	}
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(many), update(configMap(many))); !got.Allowed || len(got.Warnings) < 30 {
+		t.Errorf("a policy with many mistakes that was taken once: %+v", got)
 	}
 	if got := s.ask(t, "/validate-policy", "ConfigMap", `{"data":{}}`, ""); got.Allowed {
 		t.Error("a ConfigMap without a policy is allowed")
