@@ -378,10 +378,17 @@ twelvefold_repairs_total{rule="release-id"} 1
 
 func TestUnreadableObjectsAreDeniedWithTheReason(t *testing.T) {
 	s := newServer(t, "")
-	for _, path := range []string{"/mutate", "/validate"} {
-		got := s.ask(t, path, "Pod", `{"spec":{"containers":[null]}}`, "")
-		if got.Allowed || !strings.Contains(got.Result.Message, "a container is null") {
-			t.Errorf("%s: %+v", path, got)
+	for pod, want := range map[string]string{ // in the words of the manifest, not of Go
+		`{"spec":{"containers":[null]}}`:                                              "a container is null",
+		`{"spec":{"containers":[{"name":"a","env":[{"name":"PORT","value":8080}]}]}}`: "unexpected number at spec.containers.env.value: put it in quotes",
+		`{"spec":{"containers":[{"name":"a","args":[true]}]}}`:                        "unexpected bool at spec.containers.args: put it in quotes",
+		`{"spec":{"containers":{"name":"a"}}}`:                                        "unexpected object at spec.containers",
+		`[]`:                                                                          "unexpected array",
+	} {
+		for _, path := range []string{"/mutate", "/validate"} {
+			if got := s.ask(t, path, "Pod", pod, ""); got.Allowed || !strings.HasSuffix(got.Result.Message, want) {
+				t.Errorf("%s, %s: %+v; want %s", path, pod, got, want)
+			}
 		}
 	}
 }
