@@ -121,8 +121,7 @@ func Open(in Input) (*Pod, error) {
 		facts.Workload = policy.OwnerOf(edit.Pod())
 	} else {
 		facts.Template = true
-		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
-		facts.WorkloadSpec = workloadSpec(in.Object)
+		facts.Workload, facts.WorkloadSpec = workloadOf(in.Object)
 	}
 	return &Pod{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
 }
