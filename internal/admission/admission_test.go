@@ -318,6 +318,19 @@ func TestAnOldFaultMoves(t *testing.T) {
 	}
 }
 
+// Of two faults that look alike, the one that has not moved is the old one.
+func TestANewFaultIsToldWhereItIs(t *testing.T) {
+	s := newServer(t, "apiVersion: twelvefold.dev/v1alpha1\nkind: Policy\nspec: {templates: deny}\n")
+	template := func(containers string) string {
+		return `{"metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[` + containers + `]}}}}`
+	}
+	const old, added = `{"name":"a","image":"nginx"}`, `{"name":"b","image":"nginx"}`
+	got := s.ask(t, "/validate", "Deployment", template(added+","+old), `,"operation":"UPDATE","oldObject":`+template(old))
+	if got.Allowed || len(got.Result.Details.Causes) != 1 || got.Result.Details.Causes[0].Field != `spec.template.spec.containers[name="b"].image` {
+		t.Errorf("only the new image denies: %+v", got.Result)
+	}
+}
+
 func TestReferencesInEphemeralContainersAreRefused(t *testing.T) {
 	s := newServer(t, "")
 	pod := func(value string) string {
@@ -365,10 +378,17 @@ twelvefold_repairs_total{rule="release-id"} 1
 
 func TestUnreadableObjectsAreDeniedWithTheReason(t *testing.T) {
 	s := newServer(t, "")
-	for _, path := range []string{"/mutate", "/validate"} {
-		got := s.ask(t, path, "Pod", `{"spec":{"containers":[null]}}`, "")
-		if got.Allowed || !strings.Contains(got.Result.Message, "a container is null") {
-			t.Errorf("%s: %+v", path, got)
+	for pod, want := range map[string]string{ // in the words of the manifest, not of Go
+		`{"spec":{"containers":[null]}}`:                                              "a container is null",
+		`{"spec":{"containers":[{"name":"a","env":[{"name":"PORT","value":8080}]}]}}`: "unexpected number at spec.containers.env.value: put it in quotes",
+		`{"spec":{"containers":[{"name":"a","args":[true]}]}}`:                        "unexpected bool at spec.containers.args: put it in quotes",
+		`{"spec":{"containers":{"name":"a"}}}`:                                        "unexpected object at spec.containers",
+		`[]`:                                                                          "unexpected array",
+	} {
+		for _, path := range []string{"/mutate", "/validate"} {
+			if got := s.ask(t, path, "Pod", pod, ""); got.Allowed || !strings.HasSuffix(got.Result.Message, want) {
+				t.Errorf("%s, %s: %+v; want %s", path, pod, got, want)
+			}
 		}
 	}
 }
@@ -420,12 +440,19 @@ func TestPolicyIsRefusedWithEveryMistake(t *testing.T) {
 		t.Errorf("%+v", got.Result)
 	}
 	update := func(old string) string { return `,"operation":"UPDATE","oldObject":` + old }
-	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap(bad))); !got.Allowed || len(got.Warnings) != 1 ||
-		!strings.Contains(got.Warnings[0], "the policy has no effect as it is: policy: line 5: unknown rule") {
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap(bad))); !got.Allowed || len(got.Warnings) < 4 ||
+		got.Warnings[0] != "the policy has no effect as it is:" || !containsLine(got.Warnings, "policy: line 5: unknown rule") {
 		t.Errorf("a change beside a policy that was taken once: %+v", got)
 	}
 	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(bad), update(configMap("kind: Policy"))); got.Allowed {
 		t.Error("a policy that becomes bad is allowed")
+	}
+	many := "kind: Policy\nspec:\n  rules:\n"
+	for i := range 60 {
+		many += fmt.Sprintf("    mutable-tga-%d: {level: deny}\n", i)
+	}
+	if got := s.ask(t, "/validate-policy", "ConfigMap", configMap(many), update(configMap(many))); !got.Allowed || len(got.Warnings) < 30 {
+		t.Errorf("a policy with many mistakes that was taken once: %+v", got)
 	}
 	if got := s.ask(t, "/validate-policy", "ConfigMap", `{"data":{}}`, ""); got.Allowed {
 		t.Error("a ConfigMap without a policy is allowed")

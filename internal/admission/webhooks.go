@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -121,7 +122,10 @@ func (w *Webhooks) validatePolicy(_ *http.Request, request *admissionv1.Admissio
 		}
 	// An earlier version took it, and somebody changes a label: no worse than before.
 	case json.Unmarshal(request.OldObject.Raw, &before) == nil && before.Data[policy.Key] == text:
-		warnings = append(warnings, policy.OneLine("the policy has no effect as it is: "+err.Error()))
+		warnings = append(warnings, "the policy has no effect as it is:")
+		for mistake := range strings.Lines(err.Error()) {
+			warnings = append(warnings, policy.OneLine(mistake))
+		}
 	default:
 		return invalidField(object, fmt.Sprintf("data[%q]", policy.Key), err), nil
 	}

@@ -54,8 +54,8 @@ func (c *Cluster) NamespaceLabels(ctx context.Context, name string) map[string]s
 	return object.Labels
 }
 
-// OptedIn are the names of the namespaces that the webhook is called for: opted in, neither excluded nor AKS's own, and not
-// about to go.
+// OptedIn are the names of the namespaces that the webhook is called for: opted in, and neither excluded nor AKS's own. Those
+// that are being deleted are left out, too.
 func (c *Cluster) OptedIn(ctx context.Context) ([]string, error) {
 	var list metav1.PartialObjectMetadataList
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))

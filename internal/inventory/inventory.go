@@ -58,8 +58,8 @@ func (i Inventory) UnreadKinds() (kinds []string) {
 	return kinds
 }
 
-// List lists a namespace. A required kind that can't be read is an error; another one that may not be read, or that is broken,
-// is told of in the inventory, and holds nothing where the API server does not have it.
+// List lists a namespace. A required kind that can't be read is an error. Another that may not be read, or that is broken, is
+// told of in the inventory; one that the API server does not have holds nothing.
 func (l *Lister) List(ctx context.Context, namespace string) (Inventory, error) {
 	kinds := l.Kinds
 	if kinds == nil {

@@ -46,6 +46,15 @@ func (v Value) HasReference() bool {
 	return false
 }
 
+// IsReference says whether a value is or holds a reference, right or wrong, in any of the syntaxes.
+func (h Hosts) IsReference(value string) bool {
+	if _, _, is := Akv2k8s(value); is || IsBankVaults(value) {
+		return true
+	}
+	parsed := h.ParseValue(value)
+	return parsed.HasReference() || len(parsed.Wrong) > 0
+}
+
 var (
 	errBare    = errors.New("a Key Vault reference inside a longer value is not resolved; write ${@Microsoft.KeyVault(…)}")
 	errEscaped = errors.New("$$ before { keeps a Key Vault reference from being resolved; for a dollar sign and a secret write $$${@Microsoft.KeyVault(…)}")

@@ -27,7 +27,7 @@ type Namespace struct {
 	Object *manifest.Object // nil: it may not be read, and its labels are unknown
 }
 
-// Namespaces are those of the names, or without names all that are not the system's, among the others given, or about to go.
+// Namespaces are those of the names; without names all but the system's, those to except, and those that are being deleted.
 func (c *Cluster) Namespaces(ctx context.Context, names []string, except ...string) ([]Namespace, error) {
 	if len(names) > 0 {
 		return c.named(ctx, names)

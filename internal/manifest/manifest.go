@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,11 +40,22 @@ func (o Object) Place() string {
 }
 
 // goTypes is how encoding/json says what it wants: of a field, with the Go type that it is in.
-var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go (?:value|struct field (?:[A-Z]\w*)?\.?(\S+)) of type .*`)
+var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go (?:value|struct field (?:[A-Z]\w*)?\.?(\S+)) of type (.*)`)
 
-// InWords is an error of encoding/json without Go's types: unexpected string at spec.hostNetwork.
+// InWords is an error of encoding/json without Go's types: unexpected number at spec.hostname: put it in quotes.
 func InWords(err error) string {
-	return strings.TrimSuffix(goTypes.ReplaceAllString(err.Error(), "unexpected $1 at $2"), " at ")
+	return goTypes.ReplaceAllStringFunc(err.Error(), func(text string) string {
+		found := goTypes.FindStringSubmatch(text)
+		is, field, want := found[1], found[2], found[3]
+		words := "unexpected " + is
+		if field != "" {
+			words += " at " + field
+		}
+		if want == "string" && (is == "number" || is == "bool") {
+			words += ": put it in quotes"
+		}
+		return words
+	})
 }
 
 // FromJSON identifies an object.
@@ -213,6 +225,14 @@ func syntaxError(err error, doc []byte, file string, line int) error {
 	return fmt.Errorf("%s: document at line %d: %s", file, line, text)
 }
 
+// allObjects says whether items are objects: they have metadata, or say what they are.
+func allObjects(items []json.RawMessage) bool {
+	return !slices.ContainsFunc(items, func(item json.RawMessage) bool {
+		var fields map[string]json.RawMessage
+		return json.Unmarshal(item, &fields) != nil || fields["kind"] == nil && fields["metadata"] == nil
+	})
+}
+
 // typed is an item of a list with its kind: the API server leaves it out, where it answers with a PodList and not a List.
 func typed(item json.RawMessage, list Object) json.RawMessage {
 	var fields map[string]json.RawMessage
@@ -240,7 +260,8 @@ func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, er
 	}
 	var list struct{ Items []json.RawMessage }
 	items := child(node, "items")
-	if err := json.Unmarshal(data, &list); err != nil || items == nil || len(list.Items) != len(items.Content) {
+	if err := json.Unmarshal(data, &list); err != nil || items == nil || len(list.Items) != len(items.Content) ||
+		o.Kind != "List" && !allObjects(list.Items) {
 		return []Object{o}, nil // a kind that only sounds like a list
 	}
 	var objects []Object

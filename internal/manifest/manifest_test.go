@@ -102,6 +102,17 @@ func TestReadTypedLists(t *testing.T) {
 	}
 }
 
+// A kind of somebody's own may be called a list, and is one object.
+func TestReadKindsThatSoundLikeLists(t *testing.T) {
+	for _, items := range []string{`[{"cidr":"10.0.0.0/8"}]`, `["10.0.0.1"]`} {
+		text := `{"apiVersion":"a.b/v1","items":` + items + `,"kind":"AllowList","metadata":{"name":"a"}}`
+		objects, err := manifest.Read(strings.NewReader(text), "in.json")
+		if err != nil || len(objects) != 1 || string(objects[0].JSON) != text {
+			t.Errorf("%s: %v, %v", text, objects, err)
+		}
+	}
+}
+
 func TestReadMergeKeys(t *testing.T) {
 	objects, err := manifest.Read(strings.NewReader("kind: Pod\nmetadata: &a {name: a, namespace: b}\nspec: {a: {<<: *a, name: c}, b: {name: d, <<: *a}}\n"), "in.yaml")
 	if err != nil {

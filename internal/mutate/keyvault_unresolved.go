@@ -59,18 +59,10 @@ type unresolved struct {
 
 func (u *unresolved) find(list, container string, env []corev1.EnvVar, message, fix string) {
 	for _, e := range env {
-		if e.ValueFrom != nil || !u.isReference(e.Value) {
+		if e.ValueFrom != nil || !u.hosts.IsReference(e.Value) {
 			continue
 		}
 		u.findings = append(u.findings, policy.Finding{Rule: "keyvault", Factor: "III", Level: policy.Deny, Container: container,
 			Path: fmt.Sprintf("spec.%s[name=%q].env[name=%q].value", list, container, e.Name), Message: message, Fix: fix})
 	}
-}
-
-func (u *unresolved) isReference(text string) bool {
-	if _, _, is := keyvault.Akv2k8s(text); is || keyvault.IsBankVaults(text) {
-		return true
-	}
-	value := u.hosts.ParseValue(text)
-	return value.HasReference() || len(value.Wrong) > 0
 }

@@ -151,7 +151,7 @@ func sources(c *corev1.Container) map[string]string {
 
 func sourceOf(e corev1.EnvVar) string {
 	switch from := e.ValueFrom; {
-	case from == nil && fromKeyVault(e.Value):
+	case from == nil && (keyvault.Hosts{}).IsReference(e.Value):
 		return "from Key Vault"
 	case from == nil:
 		return "a value"
@@ -163,12 +163,6 @@ func sourceOf(e corev1.EnvVar) string {
 		return "from a file"
 	}
 	return "from the pod itself"
-}
-
-// fromKeyVault knows each syntax of a reference, also inside a longer value.
-func fromKeyVault(value string) bool {
-	_, _, akv2k8s := keyvault.Akv2k8s(value)
-	return akv2k8s || keyvault.IsBankVaults(value) || strings.Contains(value, "@Microsoft.KeyVault(")
 }
 
 func envFrom(c *corev1.Container) string {

@@ -58,7 +58,7 @@ func TestSourcesOfVariables(t *testing.T) {
 	pod := func(value string) corev1.PodTemplateSpec {
 		return corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "a:1", Env: []corev1.EnvVar{{Name: "A", Value: value}}}}}}
 	}
-	for _, reference := range []string{"@Microsoft.KeyVault(VaultName=a;SecretName=b)", "Server=db;Password=${@Microsoft.KeyVault(VaultName=a;SecretName=b)}", "azure:keyvault:b", "b@azurekeyvault"} {
+	for _, reference := range []string{"@Microsoft.KeyVault(VaultName=a;SecretName=b)", "Server=db;Password=${@Microsoft.KeyVault(VaultName=a;SecretName=b)}", "azure:keyvault:b", "b@azurekeyvault", "@microsoft.keyvault(SecretUri=https://a.vault.azure.net/secrets/b)"} {
 		if got := parity.Compare(pod(reference), pod("text")); len(got) != 1 || got[0].First != "from Key Vault" || got[0].Second != "a value" {
 			t.Errorf("%s: %+v", reference, got)
 		}

@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -38,7 +37,7 @@ func Decode(raw []byte) (*Builder, error) {
 	}
 	strict, err := json.UnmarshalStrict(raw, &b.pod, json.DisallowDuplicateFields)
 	if err = errors.Join(append(strict, err)...); err != nil {
-		return nil, fmt.Errorf("pod: %s", plain(err))
+		return nil, fmt.Errorf("pod: %w", err)
 	}
 	if err := b.findParents(raw); err != nil {
 		return nil, err
@@ -50,20 +49,6 @@ func Decode(raw []byte) (*Builder, error) {
 		b.lists[mainList] = append(b.lists[mainList], &Container{b: b, list: mainList, index: i, origin: i})
 	}
 	return b, nil
-}
-
-// goTypes is how encoding/json says what it wants.
-var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go struct field (?:\w+\.)?([a-z]\S+) of type (\S+)`)
-
-// plain says what stands in a wrong place without the names of Go's types.
-func plain(err error) string {
-	return goTypes.ReplaceAllStringFunc(err.Error(), func(text string) string {
-		m := goTypes.FindStringSubmatch(text)
-		if what := m[1]; m[3] == "string" && (what == "number" || what == "bool") {
-			return fmt.Sprintf("unexpected %s at %s: put it in quotes", what, m[2])
-		}
-		return fmt.Sprintf("unexpected %s at %s", m[1], m[2])
-	})
 }
 
 // findParents looks at the JSON again where the typed pod leaves open whether metadata and spec are there, or whether a

@@ -72,7 +72,7 @@ func (p *Policy) checkTest(name string, t Test, where *yaml.Node, fail failFunc)
 	case err != nil:
 		fail(at, "%s.pod: this is no pod", name)
 	case pod.Kind != "" && pod.Kind != "Pod":
-		fail(at, "%s.pod: want a Pod, not a %s; a workload's is its template", name, pod.Kind)
+		fail(at, "%s.pod: want a Pod, not a %s; write the metadata and spec of its template", name, pod.Kind)
 	case len(pod.Spec.Containers) == 0:
 		fail(at, "%s.pod: it has no spec.containers, so that there is nothing to judge", name)
 	}
@@ -88,7 +88,7 @@ var (
 func checkNames(name string, globs []string, where *yaml.Node, fail failFunc) {
 	for _, glob := range globs {
 		if !namePattern.MatchString(glob) {
-			fail(where, "%s: %q matches nothing: names have lower-case letters, digits and -, and patterns *, ? and [a-z] or [^a-z] besides", name, glob)
+			fail(where, "%s: %q matches nothing: a name has lower-case letters, digits and -; a pattern may also have *, ?, [a-c] and [^a-c]", name, glob)
 			continue
 		}
 		checkGlobs(name, []string{glob}, where, fail)

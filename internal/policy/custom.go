@@ -50,19 +50,28 @@ func (c Custom) checkParams(given *yaml.Node, fail failFunc) {
 	if given.Kind != yaml.MappingNode {
 		return // told
 	}
+	text := c.Expression + "\n" + c.MessageExpression
+	anyKey := len(wordParams.FindAllString(text, -1)) > len(namedParam.FindAllString(text, -1)) // as in: team in params
 	for i := 0; i+1 < len(given.Content); i += 2 {
 		key, value := given.Content[i], given.Content[i+1]
 		usual, known := c.CustomRule.Params[key.Value]
 		var now any
 		switch {
 		case key.ShortTag() == "!!merge", value.Decode(&now) != nil:
-		case !known && !strings.Contains(c.Expression+c.MessageExpression, key.Value):
+		case !known && !anyKey && !strings.Contains(text, key.Value):
 			fail(key, "rule %s: params: unknown field %q", c.RuleInfo.ID, key.Value)
 		case known && kindOf(now) != kindOf(usual) && now != nil && usual != nil:
 			fail(value, "rule %s: params: %s: want %s, not %s", c.RuleInfo.ID, key.Value, kindOf(usual), kindOf(now))
 		}
 	}
 }
+
+// Where expressions speak of parameters, and where of one by its name: params.most, params.?most, params["most"]. What is
+// called, as in params.exists(k, …), is none.
+var (
+	wordParams = regexp.MustCompile(`\bparams\b`)
+	namedParam = regexp.MustCompile(`\bparams(\.\??\w+(\s+[^\s(]|[^\s\w(]|\s*$)|\[\??["'])`)
+)
 
 func kindOf(value any) string {
 	switch value.(type) {

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -100,33 +99,6 @@ const (
 	Missing
 	Exists
 )
-
-// Workload is the owner of a pod: Deployment/shop, or the kind and name of the template's object.
-type Workload struct {
-	Kind, Name string
-}
-
-func (w Workload) String() string {
-	if w.Kind == "" {
-		return ""
-	}
-	return w.Kind + "/" + w.Name
-}
-
-// WorkloadKinds are Kubernetes' own workloads, which have a template of their pods.
-var WorkloadKinds = []string{"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"}
-
-// scheduled is how the Jobs of a CronJob end: in the minute at which they are due, since 1970.
-var scheduled = regexp.MustCompile(`-[0-9]{8}$`)
-
-// CronJob is the CronJob that made a Job, by the Job's name: its pods name the Job alone.
-func (w Workload) CronJob() (Workload, bool) {
-	at := scheduled.FindStringIndex(w.Name)
-	if w.Kind != "Job" || at == nil {
-		return Workload{}, false
-	}
-	return Workload{Kind: "CronJob", Name: w.Name[:at[0]]}, true
-}
 
 // Kubernetes are minor versions of 1.x: what the API server and the oldest kubelet of the cluster can do.
 type Kubernetes struct {

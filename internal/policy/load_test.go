@@ -249,6 +249,8 @@ func TestParseReportsAll(t *testing.T) {
 		"of a custom rule's parameters": {"  rules: {own: {params: {most: \"1\", mots: 1, other: 1}}}\n  namespaces: [{match: {names: [a]}, rules: {own: {params: {names: a}}}}]\n" +
 			"  customRules: [{id: own, factor: I, expression: 'params.most > 1 && params.?other.orValue(1) == 1', message: m, params: {most: 1, names: [a]}}]\n", []string{
 			"4: rule own: params: most: want a number, not text", `4: rule own: params: unknown field "mots"`, "5: rule own: params: names: want a list, not text"}},
+		"of parameters that no rule asks for by name": {"  rules: {own: {params: {mots: 1}}}\n  customRules: [{id: own, factor: I, message: m, expression: 'has(params.most) && params.most in [1] && params[\"least\"] == 1 &&\n params.?other.orValue(1) == params.most'}]\n", []string{
+			`4: rule own: params: unknown field "mots"`}},
 		"beside keys that stand twice": {"  profile: audit\n  profile: strict\n  bogus: 1\n  rules:\n    denies: {level: warn, bogus: 1}\n    denies: {level: x}\n  ignoreContainers: [a]\n  ignoreContainers: [A]\n", []string{
 			`5: mapping key "profile" already`, `6: unknown field "bogus"`, `8: unknown field "bogus"`, `9: mapping key "denies" already`, `11: mapping key "ignoreContainers"`}},
 		"of what holds a key twice": {"  rules: {a: {level: x}}\n  rules: {b: {}}\n  logs: {mode: x}\n  exemptions: []\n  exemptions: []\n", []string{
@@ -285,8 +287,12 @@ func TestParseAccepts(t *testing.T) {
 		"nothing":    "  {}\n",
 		"patterns":   "  namespaces: [{match: {names: [\"prod-[^a-c]?\", \"*\"]}}]\n  exemptions: [{rules: [denies], workload: \"*/a.b-*\", reason: r, owner: o, expires: 2027-01-01}]\n",
 		"separators": "  profile: audit\n---\n# nothing\n---\n",
-		"anchors":    "  ignoreContainers: &l [a]\n  allowedRequesters: *l\n",
-		"no params":  "  rules: {with-params: {params: }}\n",
+		"parameters by any name": "  rules: {in: {params: {shop: 1}}, each: {params: {shop: 1}}, at: {params: {shop: 1}}}\n  customRules:\n" +
+			"  - {id: in, factor: I, message: m, expression: 'object.metadata.name in params'}\n" +
+			"  - {id: each, factor: I, message: m, expression: 'params.exists(k, k == object.metadata.name)'}\n" +
+			"  - {id: at, factor: I, message: m, expression: 'params.?most.orValue(1) in [1] && params[?object.metadata.name].orValue(1) == 1'}\n",
+		"anchors":   "  ignoreContainers: &l [a]\n  allowedRequesters: *l\n",
+		"no params": "  rules: {with-params: {params: }}\n",
 		"everything": `
   profile: strict
   factors: {XI: warn}

@@ -131,7 +131,7 @@ func (p *Policy) compile() (mistakes []error) {
 	checkNames("spec.ignoreContainers", spec.IgnoreContainers, ignored, fail)
 	requesters, _ := lookup(node, "allowedRequesters")
 	checkGlobs("spec.allowedRequesters", spec.AllowedRequester, requesters, fail)
-	if t := spec.Templates; t != nil && (*t == Audit || *t == Off && !p.partial) { // else it could not be read, which was told
+	if t := spec.Templates; t != nil && (*t == Audit || *t == Off && !p.partial) { // off is also what is left of a mistake, which was told
 		where, _ := lookup(node, "templates")
 		fail(where, "spec.templates: one of warn, deny")
 	}

@@ -2,11 +2,39 @@ package policy
 
 import (
 	"maps"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// Workload is the owner of a pod: Deployment/shop, or the kind and name of the template's object.
+type Workload struct {
+	Kind, Name string
+}
+
+func (w Workload) String() string {
+	if w.Kind == "" {
+		return ""
+	}
+	return w.Kind + "/" + w.Name
+}
+
+// WorkloadKinds are Kubernetes' own workloads, which have a template of their pods.
+var WorkloadKinds = []string{"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"}
+
+// scheduled is how the names of a CronJob's Jobs end: in the minute at which they were due, counted from 1970.
+var scheduled = regexp.MustCompile(`-[0-9]{8}$`)
+
+// CronJob is the CronJob that made a Job, by the Job's name: its pods name the Job alone.
+func (w Workload) CronJob() (Workload, bool) {
+	at := scheduled.FindStringIndex(w.Name)
+	if w.Kind != "Job" || at == nil {
+		return Workload{}, false
+	}
+	return Workload{Kind: "CronJob", Name: w.Name[:at[0]]}, true
+}
 
 // OwnerOf is the workload that an object belongs to by its metadata; of a pod the Deployment rather than the ReplicaSet in
 // between, whose name ends in the pod's template hash.

@@ -155,14 +155,14 @@ func decodeParams(n *yaml.Node, into any, fail func(line int, mistake string)) {
 	unknownFields(n, reflect.TypeOf(into), func(key *yaml.Node) { fail(key.Line, fmt.Sprintf("unknown field %q", key.Value)) })
 }
 
-// unknownFields finds the keys of a text that its type has no field for. yaml.v3 would tell of them too, but for a node, and
-// it says nothing of what is beside a key that is written twice. Types that read themselves are asked for nothing.
+// unknownFields finds the keys that a type has no field for. yaml.v3 can do that as well, but only while it decodes a whole
+// text (Decoder.KnownFields), in which no key stands twice. Types with an UnmarshalYAML look for themselves.
 func unknownFields(n *yaml.Node, t reflect.Type, found func(key *yaml.Node)) {
 	type visit struct {
 		n *yaml.Node
 		t reflect.Type
 	}
-	seen := map[visit]bool{} // of aliases, each is looked at once
+	seen := map[visit]bool{} // what an alias repeats is looked at once
 	var walk func(n *yaml.Node, t reflect.Type)
 	walk = func(n *yaml.Node, t reflect.Type) {
 		for n.Kind == yaml.AliasNode {

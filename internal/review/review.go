@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"gomodules.xyz/jsonpatch/v2"
@@ -122,8 +121,7 @@ func Open(in Input) (*Pod, error) {
 		facts.Workload = policy.OwnerOf(edit.Pod())
 	} else {
 		facts.Template = true
-		facts.Workload = policy.Workload{Kind: in.Object.Kind, Name: in.Object.Name}
-		facts.WorkloadSpec = workloadSpec(in.Object)
+		facts.Workload, facts.WorkloadSpec = workloadOf(in.Object)
 	}
 	return &Pod{template, edit, in.Policy.For(facts.Namespace, facts.NamespaceLabels), facts}, nil
 }
@@ -176,46 +174,6 @@ func (s *Pod) located(v Verdict) Verdict {
 		}
 	}
 	return v
-}
-
-// ratchet lets pass what the old object had already: who changes one line must not have to mend all others first. Of a
-// workload it warns, since its next pods will have it too.
-func (s *Pod) ratchet(in Input, v Verdict, again func(Input) (Verdict, error)) (Verdict, error) {
-	if in.Old == nil || len(v.Findings) == 0 {
-		return v, nil
-	}
-	old, err := again(Input{Object: *in.Old, Policy: in.Policy, Facts: in.Facts, ServiceAccount: in.ServiceAccount})
-	if err != nil {
-		return v, nil //nolint:nilerr // an old object that can't be read excuses nothing
-	}
-	before := map[fault]int{}
-	for _, f := range old.Findings {
-		before[faultOf(f)]++
-	}
-	kept := v.Findings[:0]
-	for _, f := range v.Findings {
-		if fault := faultOf(f); before[fault] > 0 {
-			before[fault]--
-			if !s.Facts.Template {
-				continue
-			}
-			f.DeniesPods = f.Level == policy.Deny
-			f.Level = min(f.Level, policy.Warn)
-		}
-		kept = append(kept, f)
-	}
-	v.Findings = kept
-	return v, nil
-}
-
-// fault is what stays of a finding when fields move: a port or an argument that is put before another, a container with a
-// new name.
-type fault struct{ rule, field, message string }
-
-var moving = regexp.MustCompile(`([cC]ontainers)\[name="[^"]*"\]|\[[0-9]+\]`)
-
-func faultOf(f policy.Finding) fault {
-	return fault{f.Rule, moving.ReplaceAllString(f.Path, "$1[]"), f.Message}
 }
 
 // mirrors says whether a pod only shows a static pod, which runs whether it is admitted or not. Only kubelets make

@@ -9,8 +9,10 @@ import (
 	"twelvefold.dev/internal/policy"
 )
 
-// workloadSpec is what rules look at of a workload; nil if it can't be read.
-func workloadSpec(o manifest.Object) *policy.WorkloadSpec {
+// workloadOf is the workload whose template the object holds, and what else rules look at of it; nil if that can't be read. The
+// ReplicaSet of a Deployment is judged as its pods are: as the Deployment's, which exemptions name.
+func workloadOf(o manifest.Object) (policy.Workload, *policy.WorkloadSpec) {
+	self := policy.Workload{Kind: o.Kind, Name: o.Name}
 	type jobSpec struct {
 		ActiveDeadlineSeconds   *int64
 		TTLSecondsAfterFinished *int32
@@ -24,7 +26,10 @@ func workloadSpec(o manifest.Object) *policy.WorkloadSpec {
 		}
 	}
 	if json.Unmarshal(o.JSON, &workload) != nil {
-		return nil
+		return self, nil
+	}
+	if owner := policy.OwnerOf(&workload.Metadata); o.Kind == "ReplicaSet" && owner.Kind == "Deployment" {
+		return owner, nil
 	}
 	spec := &policy.WorkloadSpec{Replicas: workload.Spec.Replicas}
 	job := workload.Spec.jobSpec
@@ -36,5 +41,5 @@ func workloadSpec(o manifest.Object) *policy.WorkloadSpec {
 	_, argoHook := workload.Metadata.Annotations["argocd.argoproj.io/hook"]
 	spec.Hook = hook || argoHook
 	spec.Standalone = o.Kind == "Job" && !spec.Hook && metav1.GetControllerOf(&workload.Metadata) == nil
-	return spec
+	return self, spec
 }

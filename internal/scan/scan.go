@@ -181,7 +181,7 @@ func (s *Scanner) workloads(ctx context.Context, p *pass, namespace string) (all
 	for _, unread := range found.Unread {
 		if said := unread.String(); !p.unread[said] {
 			p.unread[said] = true
-			s.Log.Warn("rules that need a kind do not judge", "namespace", namespace, "reason", said)
+			s.Log.Warn("a kind can't be read: it is not judged, nor by rules that need it", "namespace", namespace, "reason", said)
 		}
 	}
 	s.twins.Put(namespace, found.Objects)

@@ -25,7 +25,7 @@ type Options struct {
 	Port          int           //
 	MetricsAddr   string        //
 	HealthAddr    string        //
-	Excluded      []string      // namespaces that are left alone besides that one
+	Excluded      []string      // namespaces that are left alone, besides Namespace
 	DrainDelay    time.Duration // from the signal to stop until connections are closed
 	Sources       cluster.Sources
 	Rollout       bool // roll out workloads whose secrets have changed

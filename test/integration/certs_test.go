@@ -69,7 +69,8 @@ func TestCertificateRotation(t *testing.T) {
 	var log syncBuffer
 	options := certs.Options{
 		Namespace: ns, Service: name, Secret: name, Configuration: name,
-		CALifetime: 48 * time.Second, LeafLifetime: 10 * time.Second, Settle: 5 * time.Second, // the API server has to hear of a CA meanwhile
+		// The API server has to hear of a CA while it settles, and a busy machine has the last third of a certificate's life to renew it.
+		CALifetime: 78 * time.Second, LeafLifetime: 20 * time.Second, Settle: 5 * time.Second,
 		Poll: 500 * time.Millisecond,
 		Log:  slog.New(slog.NewTextHandler(&log, nil)),
 	}
@@ -100,7 +101,7 @@ func TestCertificateRotation(t *testing.T) {
 		return createPod(t, ns) == nil && len(replicas[0].used())+len(replicas[1].used()) > 0
 	})
 
-	deadline := time.Now().Add(3 * time.Minute)
+	deadline := time.Now().Add(6 * time.Minute)
 	pace := time.NewTicker(10 * time.Millisecond) // leaves something of the machine to other tests
 	defer pace.Stop()
 	pods := 0
