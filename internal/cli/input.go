@@ -239,6 +239,9 @@ func readFiles(c *cobra.Command, name string) ([]source, error) {
 		if path != name && !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(path)) {
 			return nil
 		}
+		if info, err := os.Stat(path); path != name && err == nil && !info.Mode().IsRegular() { // a pipe would never end
+			return nil
+		}
 		data, err := os.ReadFile(path)
 		sources = append(sources, source{path, data})
 		return err

@@ -40,7 +40,7 @@ func (o Object) Place() string {
 }
 
 // goTypes is how encoding/json says what it wants: of a field, with the Go type that it is in.
-var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+) into Go (?:value|struct field (?:[A-Z]\w*)?\.?(\S+)) of type (.*)`)
+var goTypes = regexp.MustCompile(`json: cannot unmarshal (\w+)(?: \S+)? into Go (?:value|struct field (?:[A-Z]\w*)?\.?(\S+)) of type (.*)`)
 
 // InWords is an error of encoding/json without Go's types: unexpected number at spec.hostname: put it in quotes.
 func InWords(err error) string {
@@ -260,8 +260,9 @@ func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, er
 	}
 	var list struct{ Items []json.RawMessage }
 	items := child(node, "items")
+	group, _, _ := strings.Cut(o.APIVersion, "/")
 	if err := json.Unmarshal(data, &list); err != nil || items == nil || len(list.Items) != len(items.Content) ||
-		o.Kind != "List" && !allObjects(list.Items) {
+		strings.Contains(group, ".") && !allObjects(list.Items) {
 		return []Object{o}, nil // a kind that only sounds like a list
 	}
 	var objects []Object

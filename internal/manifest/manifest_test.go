@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -151,16 +152,17 @@ func TestReadRefuses(t *testing.T) {
 		"apiVersion: v1\nkind: List\nitems: [{kind: Pod, spec: {a: 1, a: 2}}]\n": "line 3",
 		"apiVersion: v1\nkind: Pod\napiVersion: v1\nkind: Service\n":             "line 3",
 		"a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n  b: 3\n":                           "line 5",
-		"a: 1\n---\n- x\n":          "in.yaml: document at line 3 is no Kubernetes object",
-		"a: 1\na: 2\n":              "line 1",
-		"kind: [\n":                 "in.yaml: document at line 1",
-		"kind: Pod\nmetadata: 1\n":  "in.yaml: document at line 1: no Kubernetes object: unexpected number at metadata",
-		"a: 1\n---\nb: 1\n\tc: 1\n": "in.yaml: document at line 3: line 4: ",
-		"a: {{ .Values.a }}\n":      "helm template",
-		"a: 1\n...\nb: 1\n":         "another follows it without a line ---",
-		"{\"a\": 1}\n{\"b\"\n":      "in.yaml: document at line 2",
-		"kind: List\nitems: [1]\n":  "no Kubernetes object: unexpected number",
-		"{\"a\": 1} b\n":            "in.yaml: document at line 1",
+		"a: 1\n---\n- x\n":                            "in.yaml: document at line 3 is no Kubernetes object",
+		"a: 1\na: 2\n":                                "line 1",
+		"kind: [\n":                                   "in.yaml: document at line 1",
+		"kind: Pod\nmetadata: 1\n":                    "in.yaml: document at line 1: no Kubernetes object: unexpected number at metadata",
+		"a: 1\n---\nb: 1\n\tc: 1\n":                   "in.yaml: document at line 3: line 4: ",
+		"a: {{ .Values.a }}\n":                        "helm template",
+		"a: 1\n...\nb: 1\n":                           "another follows it without a line ---",
+		"{\"a\": 1}\n{\"b\"\n":                        "in.yaml: document at line 2",
+		"kind: List\nitems: [1]\n":                    "no Kubernetes object: unexpected number",
+		"apiVersion: v1\nkind: PodList\nitems: [3]\n": "no Kubernetes object: unexpected number",
+		"{\"a\": 1} b\n":                              "in.yaml: document at line 1",
 	} {
 		_, err := manifest.Read(strings.NewReader(text), "in.yaml")
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -197,4 +199,21 @@ func FuzzRead(f *testing.F) {
 			o.LineOf(`spec.containers[name="x"].env[0]["y"]`)
 		}
 	})
+}
+
+func TestErrorsAreInWords(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"ports": 2147483648}`: "unexpected number at ports",
+		`{"ports": "http"}`:     "unexpected string at ports",
+		`{"name": 1}`:           "unexpected number at name: put it in quotes",
+		`[]`:                    "unexpected array",
+	} {
+		var into struct {
+			Ports int32  `json:"ports"`
+			Name  string `json:"name"`
+		}
+		if got := manifest.InWords(json.Unmarshal([]byte(text), &into)); got != want {
+			t.Errorf("%s: %s; want %s", text, got, want)
+		}
+	}
 }
