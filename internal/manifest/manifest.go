@@ -249,6 +249,18 @@ func typed(item json.RawMessage, list Object) json.RawMessage {
 	return with
 }
 
+// itemOf is where an item of a list was written. One that a merge key brings is told by the list's line.
+func itemOf(list *yaml.Node, i int) *yaml.Node {
+	items := child(list, "items")
+	if items != nil && items.Kind == yaml.AliasNode {
+		items = items.Alias
+	}
+	if items == nil || i >= len(items.Content) {
+		return &yaml.Node{Kind: yaml.ScalarNode, Line: list.Line}
+	}
+	return items.Content[i]
+}
+
 func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, error) {
 	o, err := FromJSON(data)
 	if err != nil {
@@ -258,16 +270,20 @@ func fromNode(data []byte, node *yaml.Node, file string, line int) ([]Object, er
 	if !strings.HasSuffix(o.Kind, "List") {
 		return []Object{o}, nil
 	}
-	var list struct{ Items []json.RawMessage }
-	items := child(node, "items")
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
 	group, _, _ := strings.Cut(o.APIVersion, "/")
-	if err := json.Unmarshal(data, &list); err != nil || items == nil || len(list.Items) != len(items.Content) ||
-		strings.Contains(group, ".") && !allObjects(list.Items) {
+	err = json.Unmarshal(data, &list)
+	switch isOther := strings.Contains(group, "."); {
+	case list.Items == nil && err == nil, isOther && (err != nil || !allObjects(list.Items)):
 		return []Object{o}, nil // a kind that only sounds like a list
+	case err != nil:
+		return nil, fmt.Errorf("%s: document at line %d: %s: %s", file, line, o.Kind, InWords(err))
 	}
 	var objects []Object
 	for i, item := range list.Items {
-		found, err := fromNode(typed(item, o), items.Content[i], file, line)
+		found, err := fromNode(typed(item, o), itemOf(node, i), file, line)
 		if err != nil {
 			return nil, err
 		}

@@ -152,17 +152,19 @@ func TestReadRefuses(t *testing.T) {
 		"apiVersion: v1\nkind: List\nitems: [{kind: Pod, spec: {a: 1, a: 2}}]\n": "line 3",
 		"apiVersion: v1\nkind: Pod\napiVersion: v1\nkind: Service\n":             "line 3",
 		"a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n  b: 3\n":                           "line 5",
-		"a: 1\n---\n- x\n":                            "in.yaml: document at line 3 is no Kubernetes object",
-		"a: 1\na: 2\n":                                "line 1",
-		"kind: [\n":                                   "in.yaml: document at line 1",
-		"kind: Pod\nmetadata: 1\n":                    "in.yaml: document at line 1: no Kubernetes object: unexpected number at metadata",
-		"a: 1\n---\nb: 1\n\tc: 1\n":                   "in.yaml: document at line 3: line 4: ",
-		"a: {{ .Values.a }}\n":                        "helm template",
-		"a: 1\n...\nb: 1\n":                           "another follows it without a line ---",
-		"{\"a\": 1}\n{\"b\"\n":                        "in.yaml: document at line 2",
-		"kind: List\nitems: [1]\n":                    "no Kubernetes object: unexpected number",
-		"apiVersion: v1\nkind: PodList\nitems: [3]\n": "no Kubernetes object: unexpected number",
-		"{\"a\": 1} b\n":                              "in.yaml: document at line 1",
+		"a: 1\n---\n- x\n":          "in.yaml: document at line 3 is no Kubernetes object",
+		"a: 1\na: 2\n":              "line 1",
+		"kind: [\n":                 "in.yaml: document at line 1",
+		"kind: Pod\nmetadata: 1\n":  "in.yaml: document at line 1: no Kubernetes object: unexpected number at metadata",
+		"a: 1\n---\nb: 1\n\tc: 1\n": "in.yaml: document at line 3: line 4: ",
+		"a: {{ .Values.a }}\n":      "helm template",
+		"a: 1\n...\nb: 1\n":         "another follows it without a line ---",
+		"{\"a\": 1}\n{\"b\"\n":      "in.yaml: document at line 2",
+		"kind: List\nitems: [1]\n":  "no Kubernetes object: unexpected number",
+		"kind: List\nitems: 5\n":    "in.yaml: document at line 1: List: unexpected number at items",
+		"apiVersion: v1\nkind: PodList\nitems: {a: {kind: Pod}}\n": "PodList: unexpected object at items",
+		"apiVersion: v1\nkind: PodList\nitems: [3]\n":              "no Kubernetes object: unexpected number",
+		"{\"a\": 1} b\n": "in.yaml: document at line 1",
 	} {
 		_, err := manifest.Read(strings.NewReader(text), "in.yaml")
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -214,6 +216,17 @@ func TestErrorsAreInWords(t *testing.T) {
 		}
 		if got := manifest.InWords(json.Unmarshal([]byte(text), &into)); got != want {
 			t.Errorf("%s: %s; want %s", text, got, want)
+		}
+	}
+}
+
+// However a list is given its items, they are taken apart: a gate must not pass what kubectl applies.
+func TestItemsByAnchor(t *testing.T) {
+	const anchor = "x: &a {items: &b [{kind: Pod, metadata: {name: p}}]}\nkind: List\n"
+	for text, line := range map[string]int{anchor + "items: *b\n": 1, anchor + "<<: *a\n": 1} {
+		objects, err := manifest.Read(strings.NewReader(text), "in.yaml")
+		if err != nil || len(objects) != 1 || objects[0].Kind != "Pod" || objects[0].Line != line {
+			t.Errorf("%s: %+v, %v", text, objects, err)
 		}
 	}
 }
